@@ -1,0 +1,105 @@
+// Package document is the vocabulary of what is indexed: the key that names a document, the document as it can be
+// read now, the chunks it should have, and the vectors that an index holds for it. Only values, no behaviour that
+// could fail.
+package document
+
+import "time"
+
+// Key names a document, or, as a hint, a row below one.
+type Key struct {
+	Collection string // slug
+	ID         string // the document's id as text; for a hint the id of a row of Via
+	Via        string // for a hint: the child table that ID is a row of. Empty for a document
+}
+
+// Hint says whether the key names only a row whose document has to be looked up.
+func (k Key) Hint() bool { return k.Via != "" }
+
+// String is for logs and people: "posts/42", or "posts_blocks_hero:65f… in posts" for a hint.
+func (k Key) String() string {
+	if k.Hint() {
+		return k.Via + ":" + k.ID + " in " + k.Collection
+	}
+	return k.Collection + "/" + k.ID
+}
+
+// Document is a document as its source has it now. An unpublished or deleted one simply has no entries.
+type Document struct {
+	Key     Key
+	Entries []Entry
+}
+
+// Entry is one published text of a document: the only one, or one per locale.
+type Entry struct {
+	Locale    string // empty for a document that is not localized
+	Title     string
+	UpdatedAt time.Time // zero when the table keeps none
+	Blocks    []Block
+}
+
+// Kind says how a Block may be cut and joined.
+type Kind uint8
+
+// The kinds of block. Tables, code and list items are cut between lines, prose between sentences.
+const (
+	Prose   Kind = iota
+	Heading      // Level 1 to 6; starts a section
+	Item         // one list item, its marker and indent included in the text
+	Code         // Text is the code alone; Lang its language
+	Table        // Text is Markdown rows, header and rule first
+	Quote
+)
+
+// Block is a run of text that belongs together, in reading order.
+type Block struct {
+	Kind  Kind
+	Level int    // of a Heading
+	Lang  string // of Code
+	Text  string // valid UTF-8, Markdown-like
+}
+
+// Chunk is a piece of an entry, as it is embedded.
+type Chunk struct {
+	Locale    string
+	Number    int    // position in its entry, from 0
+	Title     string // of the entry
+	UpdatedAt time.Time
+	Text      string // what is embedded: "title > headings" and the piece
+	Data      string // the piece alone, what a reader is shown
+	Hash      string // of Text and of all that decides the vector (model, dimensions, chunker)
+	Tokens    int    // of Text, in the model's own tokens
+}
+
+// Vector is one entry of the index as it is written.
+type Vector struct {
+	ID       string
+	Values   []float32
+	Metadata Metadata
+	Data     string
+}
+
+// Metadata is what every vector carries, under these names: the old recipe's readers know docId and collection.
+type Metadata struct {
+	DocID      string `json:"docId"`
+	Collection string `json:"collection"`
+	Locale     string `json:"locale,omitempty"`
+	Chunk      int    `json:"chunk"`
+	Title      string `json:"title"`
+	Hash       string `json:"hash"`
+	Model      string `json:"model"`
+	Chunks     int    `json:"chunks,omitempty"`    // of the entry, on its first chunk only
+	UpdatedAt  string `json:"updatedAt,omitempty"` // RFC 3339, on the first chunk only
+}
+
+// Stored is what an index says it holds under an id, without its values. The old recipe's vectors have no Hash.
+type Stored struct {
+	ID       string
+	Metadata Metadata
+}
+
+// Held is a line of the ledger: a vector the index may hold for a document.
+type Held struct {
+	ID    string
+	Hash  string    // of the chunk last known to be written there; empty when unknown
+	Doubt time.Time // a write whose outcome is unknown can still arrive until then; zero when there is none
+}

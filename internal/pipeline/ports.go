@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"payload-cdc/internal/document"
+	"payload-cdc/internal/owed"
+	"payload-cdc/internal/wal"
+)
+
+// Source reads documents as they are now. Safe for concurrent use.
+type Source interface {
+	// Collections lists the slugs that are indexed.
+	Collections() []string
+	// Read returns the documents that keys name, in their order, all from one snapshot, and that snapshot. A document
+	// that is missing, unpublished or trashed has no entries.
+	Read(ctx context.Context, keys []document.Key) ([]document.Document, wal.Snapshot, error)
+	// Resolve returns the document that each hint's row belongs to, in order; the zero Key where there is no such row.
+	Resolve(ctx context.Context, hints []document.Key) ([]document.Key, wal.Snapshot, error)
+	// Published pages through the published documents of a collection in the order of their ids. An empty cursor
+	// begins, an empty next ends.
+	Published(ctx context.Context, collection, cursor string, n int) (keys []document.Key, next string, snap wal.Snapshot, err error)
+	// Live says of each key whether its document is published, in order.
+	Live(ctx context.Context, keys []document.Key) ([]bool, error)
+}
+
+// Chunker cuts an entry into the chunks it should have, in order, with their hashes. Pure and safe for concurrent use.
+type Chunker interface {
+	Split(e document.Entry) ([]document.Chunk, error)
+	// Model is the id that the chunks' vectors carry.
+	Model() string
+}
+
+// Embedder turns texts into vectors. Safe for concurrent use. Errors are classified by package failure; a request is
+// refused as a whole, and a permanent error of several texts may be the fault of one.
+type Embedder interface {
+	// Embed returns one validated unit vector for each text, in order.
+	Embed(ctx context.Context, texts []string) ([][]float32, error)
+}
+
+// Index holds vectors by id. Safe for concurrent use. Errors are classified by package failure. A write that fails
+// without being rejected may have happened, or may still happen until its deadline.
+type Index interface {
+	Upsert(ctx context.Context, vectors []document.Vector) error
+	Delete(ctx context.Context, ids []string) error
+	// Fetch returns what is held under those of ids that exist, in any order. It sees every write acknowledged before.
+	Fetch(ctx context.Context, ids []string) ([]document.Stored, error)
+	// List pages through everything held. An empty cursor begins, an empty next ends. Vectors written or deleted
+	// meanwhile may be missed or repeated.
+	List(ctx context.Context, cursor string, n int) (page []document.Stored, next string, err error)
+}
+
+// Ledger is the durable list of the vectors that the index may hold, by document. It is never smaller than the index.
+// Every write is refused with ErrFenced once a newer instance owns the state.
+type Ledger interface {
+	// Held returns the vectors the index may hold for each of keys; documents without any are absent from the map.
+	Held(ctx context.Context, keys []document.Key) (map[document.Key][]document.Held, error)
+	// Intend durably announces that the ids may be written or deleted in the index during the next horizon. An id that
+	// another document holds is a conflict: nothing is announced for the document that asked for it.
+	Intend(ctx context.Context, intents []owed.Intent, horizon time.Duration) ([]owed.Conflict, error)
+	// Settle replaces the lines of each document by what the index is now known to hold, doubts included.
+	Settle(ctx context.Context, documents []owed.Holding) error
+	// Adopt adds vectors found in the index to the documents they name, in doubt, where the ledger does not have them.
+	Adopt(ctx context.Context, found []owed.Holding) error
+	// Documents pages through the ledger's documents of a collection. An empty cursor begins, an empty next ends.
+	Documents(ctx context.Context, collection, cursor string, n int) (keys []document.Key, next string, err error)
+}
+
+// Store makes a checkpoint durable: one transaction, all of it or nothing.
+type Store interface {
+	Save(ctx context.Context, delta owed.Delta) error
+}
