@@ -1,0 +1,524 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"payload-cdc/internal/document"
+	"payload-cdc/internal/owed"
+	"payload-cdc/internal/wal"
+)
+
+// Dirty is the set of documents that owe: fair (first marked, first claimed; live changes before swept ones), stingy
+// (a document marked many times is claimed once), one claim per document at a time. It also knows how far the log has
+// been read, so that a checkpoint is one consistent look at both. All methods are safe for concurrent use and none
+// waits for anything outside but Take.
+type Dirty struct {
+	holdFor time.Duration
+
+	mu      sync.Mutex
+	debts   map[document.Key]*debt // every key here is in the log after the checkpoint, or saved with it
+	live    queue                  // ready debts, in order
+	swept   queue                  // ready debts that only a sweep marked
+	later   dueHeap                // debts that wait for their time
+	blocked map[string]*queue      // debts that wait for a provider, by its name
+	sweeps  map[string]*sweep      // by collection; "" is everything
+	parked  map[document.Key]owed.Parked
+	behind  bool         // far behind the log's end: more marks of the same documents are about to be read
+	seen    wal.Snapshot // newest snapshot known: transactions it sees need not be remembered
+	owing   int          // debts a sweep made, not yet paid: what bounds a sweep's pace
+
+	read     wal.LSN // end of the last transaction whose marks are all in debts
+	commitAt time.Time
+	unsaved  unsaved
+
+	waiters int
+	wake    chan struct{} // closed and replaced when something became ready
+}
+
+// debt is an owed document and where it is in its life.
+type debt struct {
+	owed.Debt
+	state  state
+	queue  *queue // the list it is in, when ready or blocked
+	prev   *debt
+	next   *debt
+	heap   int  // index in later, when there
+	swept  bool // only sweeps marked it so far
+	stored bool // the store may have a row for it
+	probe  string
+	after  aftermath
+}
+
+// aftermath is what was marked while the debt was claimed: all that remains of it once the claim is settled.
+type aftermath struct {
+	strength owed.Strength // zero: nothing was marked
+	xids     []wal.XID
+	since    time.Time
+	swept    bool
+}
+
+type state uint8
+
+const (
+	ready state = iota
+	later
+	claimed
+	blocked
+)
+
+// Claim is one debt in the hands of one worker. It ends with exactly one of Settle, Defer, Wait, Retry, Park or Block.
+type Claim struct {
+	Key      document.Key
+	Strength owed.Strength
+	XIDs     []wal.XID // transactions that the read must see
+	Since    time.Time
+	Tries    int
+	Probe    string // the paused provider that this claim may try
+	debt     *debt
+}
+
+// Marks is what one transaction, or a part of a very large one, owes.
+type Marks struct {
+	Keys     []document.Key
+	Strength owed.Strength // zero is Look
+	XID      wal.XID       // zero when there is nothing to wait for
+	Sweeps   []SweepMark
+	End      wal.LSN // commit-end LSN, when these are the last marks of the transaction; else zero
+	At       time.Time
+}
+
+// NewDirty returns an empty set. While reading is far behind, claims are held for holdFor (zero is 5 s) after their
+// first mark, so that a document changed a hundred times in the backlog is looked at once.
+func NewDirty(holdFor time.Duration) *Dirty {
+	if holdFor == 0 {
+		holdFor = 5 * time.Second
+	}
+	return &Dirty{
+		holdFor: holdFor,
+		debts:   map[document.Key]*debt{},
+		blocked: map[string]*queue{},
+		sweeps:  map[string]*sweep{},
+		parked:  map[document.Key]owed.Parked{},
+		unsaved: newUnsaved(),
+		wake:    make(chan struct{}),
+	}
+}
+
+// Restore puts a saved checkpoint's debts back. It is called once, before anything else.
+func (d *Dirty) Restore(s owed.State) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.read, d.commitAt = s.Position.LSN, s.CommitAt
+	for _, saved := range s.Debts {
+		one := &debt{Debt: saved, stored: true}
+		d.debts[saved.Key] = one
+		if time.Now().Before(saved.Due) {
+			d.postpone(one, saved.Due)
+		} else {
+			one.Due = time.Time{}
+			d.enqueue(one)
+		}
+	}
+	for _, saved := range s.Sweeps {
+		d.sweeps[saved.Collection] = &sweep{Sweep: saved}
+	}
+	for _, p := range s.Parked {
+		d.parked[p.Key] = p
+	}
+	d.announce()
+}
+
+// Mark records that documents may owe. When m.End is set, everything up to it has been read and marked: the next
+// checkpoint may save it. Marking is always safe.
+func (d *Dirty) Mark(m Marks) {
+	if m.Strength == 0 {
+		m.Strength = owed.Look
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	for _, key := range m.Keys {
+		d.mark(key, m.Strength, m.XID, now, false)
+	}
+	for _, s := range m.Sweeps {
+		d.markSweep(s, m.XID, now)
+	}
+	if len(m.Keys) > 0 || len(m.Sweeps) > 0 {
+		d.unsaved.touched = true
+	}
+	if m.End > d.read {
+		d.read, d.commitAt = m.End, m.At
+	}
+	d.announce()
+}
+
+// Idle records that the log holds nothing of ours up to end: a keepalive's LSN with no transaction half read.
+func (d *Dirty) Idle(end wal.LSN) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if end > d.read {
+		d.read = end
+	}
+}
+
+// mark is the one way into debts. d.mu is held.
+func (d *Dirty) mark(key document.Key, strength owed.Strength, xid wal.XID, now time.Time, swept bool) {
+	if xid != 0 && d.seen.Sees(xid) {
+		xid = 0
+	}
+	if _, ok := d.parked[key]; ok {
+		delete(d.parked, key)
+		d.unsaved.unpark(key)
+	}
+	one := d.debts[key]
+	if one == nil {
+		one = &debt{Debt: owed.Debt{Key: key, Strength: strength, Since: now, Version: 1}, swept: swept}
+		if xid != 0 {
+			one.XIDs = append(one.XIDs, xid)
+		}
+		if swept {
+			d.owing++
+		}
+		d.debts[key] = one
+		d.unsaved.owe(key)
+		d.enqueue(one)
+		return
+	}
+	one.Version++
+	if strength > one.Strength {
+		one.Strength = strength
+		d.unsaved.owe(key)
+	}
+	if d.addXID(&one.XIDs, xid) {
+		d.unsaved.owe(key)
+	}
+	if one.swept && !swept {
+		one.swept = false
+		d.owing--
+		if one.state == ready {
+			one.queue.remove(one)
+			d.enqueue(one)
+		}
+	}
+	switch one.state {
+	case claimed:
+		if one.after.strength == 0 {
+			one.after = aftermath{since: now, swept: true}
+		}
+		one.after.strength = max(one.after.strength, strength)
+		one.after.swept = one.after.swept && swept
+		d.addXID(&one.after.xids, xid)
+	case later:
+		// A failing document keeps its backoff, however often it is edited; one that only waits to be proven does not.
+		if one.Tries == 0 {
+			d.later.remove(one)
+			one.Due = time.Time{}
+			d.enqueue(one)
+		}
+	case blocked:
+		// It may have been unpublished, which needs no embedding: look again.
+		if !swept {
+			one.queue.remove(one)
+			d.enqueue(one)
+		}
+	case ready:
+	}
+}
+
+// addXID remembers a transaction that a read must see; forgotten are those that every new snapshot sees.
+func (d *Dirty) addXID(xids *[]wal.XID, xid wal.XID) bool {
+	if xid == 0 {
+		return false
+	}
+	list := *xids
+	if n := len(list); n > 0 && list[n-1] == xid {
+		return false
+	}
+	if len(list) >= 8 {
+		list = d.unseen(list)
+	}
+	*xids = append(list, xid)
+	return true
+}
+
+func (d *Dirty) unseen(xids []wal.XID) []wal.XID {
+	kept := xids[:0]
+	for _, x := range xids {
+		if !d.seen.Sees(x) {
+			kept = append(kept, x)
+		}
+	}
+	return kept
+}
+
+// See tells which transactions reads can see from now on.
+func (d *Dirty) See(s wal.Snapshot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// Of two snapshots taken at nearly the same time neither need be newer; the one that has seen more ids begin
+	// serves, for a transaction once visible stays visible.
+	if s.Xmax > d.seen.Xmax || s.Xmax == d.seen.Xmax && s.Xmin >= d.seen.Xmin {
+		d.seen = s
+	}
+}
+
+// SetBehind says whether much of the log is still unread.
+func (d *Dirty) SetBehind(behind bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.behind && !behind {
+		d.behind = false
+		d.announce()
+	}
+	d.behind = behind
+}
+
+// Take waits for at least one ready debt and claims up to n, or returns the context's error.
+func (d *Dirty) Take(ctx context.Context, n int) ([]Claim, error) {
+	for {
+		d.mu.Lock()
+		now := time.Now()
+		d.promote(now)
+		claims, next := d.take(n, now)
+		if len(claims) > 0 {
+			d.mu.Unlock()
+			return claims, nil
+		}
+		if len(d.later) > 0 && (next.IsZero() || d.later[0].Due.Before(next)) {
+			next = d.later[0].Due
+		}
+		wake := d.wake
+		d.waiters++
+		d.mu.Unlock()
+		err := sleepUntil(ctx, next, wake)
+		d.mu.Lock()
+		d.waiters--
+		d.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// take claims what is ready; next is when something held becomes ready. d.mu is held.
+func (d *Dirty) take(n int, now time.Time) (claims []Claim, next time.Time) {
+	for _, q := range []*queue{&d.live, &d.swept} {
+		for len(claims) < n && q.head != nil {
+			one := q.head
+			if free := one.Since.Add(d.holdFor); d.behind && now.Before(free) && one.probe == "" {
+				if next.IsZero() || free.Before(next) {
+					next = free
+				}
+				break
+			}
+			q.remove(one)
+			one.state = claimed
+			one.after = aftermath{}
+			one.XIDs = d.unseen(one.XIDs)
+			claims = append(claims, Claim{
+				Key: one.Key, Strength: one.Strength, XIDs: append([]wal.XID(nil), one.XIDs...),
+				Since: one.Since, Tries: one.Tries, Probe: one.probe, debt: one,
+			})
+			one.probe = ""
+		}
+	}
+	return claims, next
+}
+
+func (d *Dirty) promote(now time.Time) {
+	for len(d.later) > 0 && !now.Before(d.later[0].Due) {
+		one := d.later[0]
+		d.later.remove(one)
+		one.Due = time.Time{}
+		d.enqueue(one)
+	}
+}
+
+// Settle ends a claim whose document is as it should be. What was marked meanwhile is a new debt.
+func (d *Dirty) Settle(c Claim) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.settle(c.debt)
+	d.announce()
+}
+
+// settle reports whether the debt is gone. d.mu is held.
+func (d *Dirty) settle(one *debt) bool {
+	if one.swept {
+		d.owing--
+	}
+	if one.after.strength == 0 {
+		delete(d.debts, one.Key)
+		if one.stored {
+			d.unsaved.pay(one.Key)
+		} else {
+			delete(d.unsaved.owed, one.Key)
+		}
+		return true
+	}
+	one.Strength, one.XIDs, one.Since, one.swept = one.after.strength, one.after.xids, one.after.since, one.after.swept
+	one.after = aftermath{}
+	if one.swept {
+		d.owing++
+	}
+	one.Tries, one.Due = 0, time.Time{}
+	d.unsaved.owe(one.Key)
+	d.enqueue(one)
+	return false
+}
+
+// Defer ends a claim whose document is as it should be as far as can be known before until: a write of unknown outcome
+// may still arrive. The index is asked again then.
+func (d *Dirty) Defer(c Claim, until time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	one := c.debt
+	if one.after.strength != 0 {
+		d.settle(one)
+		d.announce()
+		return // the new claim finds the doubt in the ledger
+	}
+	if one.swept {
+		one.swept = false // it must not slow a sweep down: its own work is done
+		d.owing--
+	}
+	one.Strength, one.XIDs, one.Tries = owed.Prove, nil, 0
+	d.unsaved.owe(one.Key)
+	d.postpone(one, until)
+	d.announce()
+}
+
+// Wait returns a claim that cannot be worked on yet, and is not to blame for it.
+func (d *Dirty) Wait(c Claim, delay time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.postpone(c.debt, time.Now().Add(delay))
+	d.announce()
+}
+
+// Retry returns a claim that failed. It is ready again after delay.
+func (d *Dirty) Retry(c Claim, delay time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c.debt.Tries++
+	d.postpone(c.debt, time.Now().Add(delay))
+	d.unsaved.owe(c.Key)
+	d.announce()
+}
+
+// Park sets a document aside that cannot be done as it is. A mark that came meanwhile tries it again at once.
+func (d *Dirty) Park(c Claim, reason string, blocker document.Key) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.settle(c.debt) {
+		p := owed.Parked{Key: c.Key, Reason: reason, Attempts: c.Tries + 1, Since: time.Now(), Blocker: blocker}
+		d.parked[c.Key] = p
+		d.unsaved.park(c.Key)
+	}
+	d.announce()
+}
+
+// Freed marks the documents that were parked because blocker held a vector id they need.
+func (d *Dirty) Freed(blocker document.Key) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, p := range d.parked {
+		if p.Blocker == blocker {
+			d.mark(key, owed.Look, 0, time.Now(), false)
+			d.unsaved.touched = true
+		}
+	}
+	d.announce()
+}
+
+// Block returns a claim whose provider is paused. It waits for Unblock, or for a mark.
+func (d *Dirty) Block(c Claim, provider string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	one := c.debt
+	if one.after.strength != 0 && !one.after.swept {
+		one.after = aftermath{}
+		d.enqueue(one)
+		d.announce()
+		return
+	}
+	q := d.blocked[provider]
+	if q == nil {
+		q = &queue{}
+		d.blocked[provider] = q
+	}
+	one.state = blocked
+	q.push(one)
+}
+
+// Unblock makes the first n debts that wait for provider ready, each allowed to probe it; n < 0 frees all. It returns
+// how many there were.
+func (d *Dirty) Unblock(provider string, n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	q := d.blocked[provider]
+	if q == nil {
+		return 0
+	}
+	freed := 0
+	for ; q.head != nil && (n < 0 || freed < n); freed++ {
+		one := q.head
+		q.remove(one)
+		if n >= 0 {
+			one.probe = provider
+		}
+		d.enqueue(one)
+	}
+	d.announce()
+	return freed
+}
+
+// enqueue makes a debt ready. d.mu is held.
+func (d *Dirty) enqueue(one *debt) {
+	one.state = ready
+	if one.swept {
+		d.swept.push(one)
+	} else {
+		d.live.push(one)
+	}
+}
+
+// postpone makes a claimed or restored debt wait. d.mu is held.
+func (d *Dirty) postpone(one *debt, until time.Time) {
+	if one.after.strength != 0 && one.Tries == 0 {
+		one.after = aftermath{}
+		d.enqueue(one)
+		return
+	}
+	one.after = aftermath{}
+	one.Due = until
+	one.state = later
+	d.later.add(one)
+}
+
+// announce wakes whoever waits. d.mu is held.
+func (d *Dirty) announce() {
+	if d.waiters > 0 {
+		close(d.wake)
+		d.wake = make(chan struct{})
+	}
+}
+
+// sleepUntil waits for the time (never, when zero), the wake channel or the context's end.
+func sleepUntil(ctx context.Context, t time.Time, wake <-chan struct{}) error {
+	var timeout <-chan time.Time
+	if !t.IsZero() {
+		timer := time.NewTimer(time.Until(t))
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wake:
+	case <-timeout:
+	}
+	return nil
+}

@@ -1,0 +1,571 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"payload-cdc/internal/document"
+	"payload-cdc/internal/failure"
+	"payload-cdc/internal/owed"
+	"payload-cdc/internal/wal"
+)
+
+// world is the truth of a simulation: a source with a log, an index that lies, and a store that is durable. What is
+// in it survives the crash of an incarnation.
+type world struct {
+	mu     sync.Mutex
+	random *rand.Rand
+	faults bool
+
+	// The source: versions of documents in commit order, and the log of what touched them.
+	versions map[document.Key][]version
+	log      []transaction
+	nextXID  wal.XID
+	hidden   map[wal.XID]bool // committed and streamed, not yet visible to other sessions
+	poison   map[document.Key]bool
+
+	// The index, and the writes on their way to it.
+	vectors   map[string]document.Vector
+	inFlight  int
+	indexDown time.Time
+	embedDown time.Time
+	embedded  int
+
+	// The store.
+	epoch    int64
+	position wal.LSN
+	fresh    bool
+	debts    map[document.Key]owed.Debt
+	sweeps   map[string]owed.Sweep
+	parked   map[document.Key]owed.Parked
+	ledger   map[string]line
+}
+
+type version struct {
+	xid       wal.XID
+	published bool
+	text      string
+}
+
+type transaction struct {
+	xid    wal.XID
+	lsn    wal.LSN
+	keys   []document.Key
+	hints  []document.Key
+	sweeps []string
+}
+
+type line struct {
+	key   document.Key
+	hash  string
+	epoch int64
+	doubt time.Time
+}
+
+const writeTimeout = 2 * time.Second
+
+func newWorld(seed uint64) *world {
+	return &world{
+		random:   rand.New(rand.NewPCG(seed, 1)),
+		versions: map[document.Key][]version{}, nextXID: 1000, hidden: map[wal.XID]bool{}, poison: map[document.Key]bool{},
+		vectors: map[string]document.Vector{},
+		fresh:   true, debts: map[document.Key]owed.Debt{}, sweeps: map[string]owed.Sweep{}, parked: map[document.Key]owed.Parked{},
+		ledger: map[string]line{},
+	}
+}
+
+// commit changes documents in one transaction. hidden keeps it invisible for a while, as a synchronous standby does.
+func (w *world) commit(changes map[document.Key]version, hide time.Duration, hint bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	xid := w.nextXID
+	w.nextXID++
+	tx := transaction{xid: xid, lsn: wal.LSN(len(w.log)+1) * 100}
+	for _, key := range slices.SortedFunc(maps.Keys(changes), compareKeys) {
+		v := changes[key]
+		v.xid = xid
+		if n := len(w.versions[key]); n > 0 && w.hidden[w.versions[key][n-1].xid] {
+			continue // its row is still locked by the hidden transaction
+		}
+		w.versions[key] = append(w.versions[key], v)
+		switch {
+		case hint && w.random.IntN(4) == 0:
+			tx.sweeps = append(tx.sweeps, key.Collection) // a child DELETE names nobody
+		case hint:
+			tx.hints = append(tx.hints, document.Key{Collection: key.Collection, ID: "row-" + key.ID, Via: "rows"})
+		default:
+			tx.keys = append(tx.keys, key)
+		}
+	}
+	w.log = append(w.log, tx)
+	if hide > 0 {
+		w.hidden[xid] = true
+		go func() {
+			time.Sleep(hide)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			delete(w.hidden, xid)
+		}()
+	}
+}
+
+func compareKeys(a, b document.Key) int { return strings.Compare(a.String(), b.String()) }
+
+// current is the newest version of a document that a snapshot taken now can see. w.mu is held.
+func (w *world) current(key document.Key) version {
+	list := w.versions[key]
+	for i := len(list) - 1; i >= 0; i-- {
+		if !w.hidden[list[i].xid] {
+			return list[i]
+		}
+	}
+	return version{}
+}
+
+func (w *world) snapshot() wal.Snapshot {
+	s := wal.Snapshot{Xmin: w.nextXID, Xmax: w.nextXID}
+	for xid := range w.hidden {
+		s.Running = append(s.Running, xid)
+		s.Xmin = min(s.Xmin, xid)
+	}
+	slices.Sort(s.Running)
+	return s
+}
+
+// expected is what the index should hold now. w.mu is held.
+func (w *world) expected() map[string]string {
+	want := map[string]string{}
+	for key := range w.versions {
+		v := w.current(key)
+		if !v.published || w.poison[key] {
+			continue
+		}
+		for i, c := range splitText(v.text) {
+			id := key.Collection + "-" + key.ID
+			if i > 0 {
+				id = fmt.Sprintf("%s#%d", id, i)
+			}
+			want[id] = c
+		}
+	}
+	return want
+}
+
+func (w *world) savedPosition() wal.LSN {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.position
+}
+
+// splitText is the chunker: one chunk for each word.
+func splitText(text string) []string { return strings.Fields(text) }
+
+// incarnation is one life of the process: once dead, nothing it does reaches the world any more but what was already
+// on the wire.
+type incarnation struct {
+	w     *world
+	epoch int64
+	dead  bool
+}
+
+var (
+	errNet  = errors.New("connection reset")
+	errDead = context.Canceled
+)
+
+// claim takes the state over and reads it.
+func (w *world) claim() (*incarnation, owed.State) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.epoch++
+	s := owed.State{Fresh: w.fresh, Epoch: w.epoch, Position: wal.Position{LSN: w.position}}
+	w.fresh = false
+	debts := maps.Clone(w.debts)
+	for _, l := range w.ledger {
+		if l.doubt.IsZero() {
+			continue
+		}
+		d, ok := debts[l.key]
+		if !ok {
+			d = owed.Debt{Key: l.key, Since: time.Now(), Due: l.doubt, Version: 1}
+		}
+		d.Strength = owed.Prove
+		debts[l.key] = d
+	}
+	s.Debts = slices.Collect(maps.Values(debts))
+	s.Sweeps = slices.Collect(maps.Values(w.sweeps))
+	s.Parked = slices.Collect(maps.Values(w.parked))
+	return &incarnation{w: w, epoch: w.epoch}, s
+}
+
+// flaky decides the fate of one call: whether it happens, and what the caller hears.
+func (w *world) flaky(share float64) (apply bool, err error) {
+	if !w.faults || w.random.Float64() >= share {
+		return true, nil
+	}
+	return w.random.IntN(2) == 0, errNet
+}
+
+// --- Source
+
+func (i *incarnation) Collections() []string { return []string{"a", "b"} }
+
+func (i *incarnation) Read(_ context.Context, keys []document.Key) ([]document.Document, wal.Snapshot, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, wal.Snapshot{}, errDead
+	}
+	if _, err := i.w.flaky(0.02); err != nil {
+		return nil, wal.Snapshot{}, err
+	}
+	docs := make([]document.Document, len(keys))
+	for n, key := range keys {
+		docs[n].Key = key
+		if v := i.w.current(key); v.published {
+			docs[n].Entries = []document.Entry{{Title: key.String(), Blocks: []document.Block{{Text: v.text}}}}
+		}
+	}
+	return docs, i.w.snapshot(), nil
+}
+
+func (i *incarnation) Resolve(_ context.Context, hints []document.Key) ([]document.Key, wal.Snapshot, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, wal.Snapshot{}, errDead
+	}
+	owners := make([]document.Key, len(hints))
+	for n, h := range hints {
+		key := document.Key{Collection: h.Collection, ID: strings.TrimPrefix(h.ID, "row-")}
+		if i.w.current(key).published || i.w.random.IntN(2) == 0 {
+			owners[n] = key
+		}
+	}
+	return owners, i.w.snapshot(), nil
+}
+
+func (i *incarnation) Published(_ context.Context, collection, cursor string, n int) ([]document.Key, string, wal.Snapshot, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, "", wal.Snapshot{}, errDead
+	}
+	if _, err := i.w.flaky(0.02); err != nil {
+		return nil, "", wal.Snapshot{}, err
+	}
+	var page []document.Key
+	for _, key := range slices.SortedFunc(maps.Keys(i.w.versions), compareKeys) {
+		if key.Collection == collection && key.ID > cursor && i.w.current(key).published {
+			if len(page) == n {
+				return page, page[n-1].ID, i.w.snapshot(), nil
+			}
+			page = append(page, key)
+		}
+	}
+	return page, "", i.w.snapshot(), nil
+}
+
+func (i *incarnation) Live(_ context.Context, keys []document.Key) ([]bool, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, errDead
+	}
+	live := make([]bool, len(keys))
+	for n, key := range keys {
+		live[n] = i.w.current(key).published
+	}
+	return live, nil
+}
+
+// --- Chunker and Embedder
+
+func (i *incarnation) Model() string { return "sim" }
+
+func (i *incarnation) Split(e document.Entry) ([]document.Chunk, error) {
+	var chunks []document.Chunk
+	for n, word := range splitText(e.Blocks[0].Text) {
+		chunks = append(chunks, document.Chunk{Number: n, Title: e.Title, Text: e.Title + " " + word, Data: word, Hash: "h-" + word, Tokens: 2})
+	}
+	return chunks, nil
+}
+
+func (i *incarnation) Embed(ctx context.Context, texts []string) ([][]float32, error) {
+	w := i.w
+	w.mu.Lock()
+	if i.dead {
+		w.mu.Unlock()
+		return nil, errDead
+	}
+	pause := time.Duration(w.random.IntN(50)) * time.Millisecond
+	down := w.faults && time.Now().Before(w.embedDown)
+	_, err := w.flaky(0.05)
+	for _, t := range texts {
+		c, id, _ := strings.Cut(strings.Fields(t)[0], "/")
+		if w.poison[document.Key{Collection: c, ID: id}] {
+			err = &failure.Error{Class: failure.Permanent, Rejected: true, Err: errors.New("poison")}
+		}
+	}
+	if err == nil && !down {
+		w.embedded += len(texts)
+	}
+	w.mu.Unlock()
+	if sleep(ctx, pause) != nil {
+		return nil, ctx.Err()
+	}
+	switch {
+	case down:
+		return nil, &failure.Error{Class: failure.Systemic, Rejected: true, Err: errors.New("quota exhausted")}
+	case err != nil:
+		return nil, err
+	}
+	vectors := make([][]float32, len(texts))
+	for n, t := range texts {
+		vectors[n] = vectorOf(t)
+	}
+	return vectors, nil
+}
+
+// vectorOf is the model: a number for each text.
+func vectorOf(text string) []float32 {
+	h := fnv.New32a()
+	h.Write([]byte(text))
+	return []float32{float32(h.Sum32() % 1e6)}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// --- Index
+
+// arrive performs a write in one of the ways of a network: at once, never, at once with the answer lost, or late with
+// the answer lost.
+func (i *incarnation) arrive(ctx context.Context, do func()) error {
+	w := i.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if i.dead {
+		return errDead
+	}
+	if !w.faults {
+		do()
+		return nil
+	}
+	if time.Now().Before(w.indexDown) {
+		return &failure.Error{Class: failure.Systemic, Rejected: true, Err: errors.New("unauthorized")}
+	}
+	switch n := w.random.IntN(100); {
+	case n < 80:
+		do()
+		return nil
+	case n < 85:
+		return errNet
+	case n < 90:
+		do()
+		return errNet
+	default:
+		late := time.Duration(w.random.Int64N(int64(2 * writeTimeout)))
+		w.inFlight++
+		go func() {
+			time.Sleep(late)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			do()
+			w.inFlight--
+		}()
+		return errNet
+	}
+}
+
+func (i *incarnation) Upsert(ctx context.Context, vectors []document.Vector) error {
+	return i.arrive(ctx, func() {
+		for _, v := range vectors {
+			i.w.vectors[v.ID] = v
+		}
+	})
+}
+
+func (i *incarnation) Delete(ctx context.Context, ids []string) error {
+	return i.arrive(ctx, func() {
+		for _, id := range ids {
+			delete(i.w.vectors, id)
+		}
+	})
+}
+
+func (i *incarnation) Fetch(_ context.Context, ids []string) ([]document.Stored, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, errDead
+	}
+	if _, err := i.w.flaky(0.03); err != nil {
+		return nil, err
+	}
+	var found []document.Stored
+	for _, id := range ids {
+		if v, ok := i.w.vectors[id]; ok {
+			found = append(found, document.Stored{ID: id, Metadata: v.Metadata})
+		}
+	}
+	return found, nil
+}
+
+func (i *incarnation) List(_ context.Context, cursor string, n int) ([]document.Stored, string, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, "", errDead
+	}
+	var page []document.Stored
+	for _, id := range slices.Sorted(maps.Keys(i.w.vectors)) {
+		if id > cursor {
+			if len(page) == n {
+				return page, page[n-1].ID, nil
+			}
+			page = append(page, document.Stored{ID: id, Metadata: i.w.vectors[id].Metadata})
+		}
+	}
+	return page, "", nil
+}
+
+// --- Ledger and Store
+
+// durable performs one transaction of the store in one of the ways of a database.
+func (i *incarnation) durable(do func()) error {
+	w := i.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if i.dead {
+		return errDead
+	}
+	if w.epoch != i.epoch {
+		return owed.ErrFenced
+	}
+	apply, err := w.flaky(0.02)
+	if apply {
+		do()
+	}
+	return err
+}
+
+func (i *incarnation) Held(_ context.Context, keys []document.Key) (map[document.Key][]document.Held, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, errDead
+	}
+	held := map[document.Key][]document.Held{}
+	for _, id := range slices.Sorted(maps.Keys(i.w.ledger)) {
+		l := i.w.ledger[id]
+		if slices.Contains(keys, l.key) {
+			held[l.key] = append(held[l.key], document.Held{ID: id, Hash: l.hash, Doubt: l.doubt})
+		}
+	}
+	return held, nil
+}
+
+func (i *incarnation) Intend(_ context.Context, intents []owed.Intent, horizon time.Duration) (conflicts []owed.Conflict, err error) {
+	err = i.durable(func() {
+		for _, one := range intents {
+			if n := slices.IndexFunc(one.IDs, func(id string) bool {
+				l, ok := i.w.ledger[id]
+				return ok && l.key != one.Key
+			}); n >= 0 {
+				conflicts = append(conflicts, owed.Conflict{Key: one.Key, VectorID: one.IDs[n], Owner: i.w.ledger[one.IDs[n]].key})
+				continue
+			}
+			for _, id := range one.IDs {
+				l := i.w.ledger[id]
+				l.key, l.epoch = one.Key, i.epoch
+				if until := time.Now().Add(horizon); until.After(l.doubt) {
+					l.doubt = until
+				}
+				i.w.ledger[id] = l
+			}
+		}
+	})
+	return conflicts, err
+}
+
+func (i *incarnation) Settle(_ context.Context, documents []owed.Holding) error {
+	return i.durable(func() {
+		for _, d := range documents {
+			maps.DeleteFunc(i.w.ledger, func(_ string, l line) bool { return l.key == d.Key })
+			for _, h := range d.Held {
+				i.w.ledger[h.ID] = line{key: d.Key, hash: h.Hash, epoch: i.epoch, doubt: h.Doubt}
+			}
+		}
+	})
+}
+
+func (i *incarnation) Adopt(_ context.Context, found []owed.Holding) error {
+	return i.durable(func() {
+		for _, d := range found {
+			for _, h := range d.Held {
+				if _, ok := i.w.ledger[h.ID]; !ok {
+					i.w.ledger[h.ID] = line{key: d.Key, hash: h.Hash, epoch: i.epoch, doubt: time.Now()}
+				}
+			}
+		}
+	})
+}
+
+func (i *incarnation) Documents(_ context.Context, collection, cursor string, n int) ([]document.Key, string, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, "", errDead
+	}
+	seen := map[document.Key]bool{}
+	for _, l := range i.w.ledger {
+		if l.key.Collection == collection && l.key.ID > cursor {
+			seen[l.key] = true
+		}
+	}
+	keys := slices.SortedFunc(maps.Keys(seen), compareKeys)
+	if len(keys) > n {
+		return keys[:n], keys[n-1].ID, nil
+	}
+	return keys, "", nil
+}
+
+func (i *incarnation) Save(_ context.Context, d owed.Delta) error {
+	return i.durable(func() {
+		w := i.w
+		w.position = max(w.position, d.LSN)
+		for _, one := range d.Owe {
+			w.debts[one.Key] = one
+		}
+		for _, key := range d.Paid {
+			delete(w.debts, key)
+		}
+		for _, s := range d.Sweeps {
+			w.sweeps[s.Collection] = s
+		}
+		for _, c := range d.Swept {
+			delete(w.sweeps, c)
+		}
+		for _, p := range d.Park {
+			w.parked[p.Key] = p
+		}
+		for _, key := range d.Unpark {
+			delete(w.parked, key)
+		}
+	})
+}

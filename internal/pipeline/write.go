@@ -1,0 +1,236 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"payload-cdc/internal/document"
+	"payload-cdc/internal/failure"
+	"payload-cdc/internal/owed"
+)
+
+// embedBatch turns a packed request's texts into vectors. Works whose last vector has come go on to the index.
+func (r *Reconciler) embedBatch(ctx context.Context, batch []piece) {
+	live := batch[:0]
+	for _, p := range batch {
+		p.w.mu.Lock()
+		if !p.w.ended {
+			live = append(live, p)
+		}
+		p.w.mu.Unlock()
+	}
+	if len(live) == 0 {
+		return
+	}
+	r.embedPieces(ctx, live)
+}
+
+func (r *Reconciler) embedPieces(ctx context.Context, batch []piece) {
+	texts := make([]string, len(batch))
+	for i, p := range batch {
+		texts[i] = p.w.change.Write[p.i].Chunk.Text
+	}
+	vectors, err := r.cfg.Embedder.Embed(ctx, texts)
+	if err != nil {
+		e := failure.Of(err)
+		if e.Class == failure.Permanent && len(batch) > 1 {
+			// One text spoils the request for all: find it.
+			r.embedPieces(ctx, batch[:len(batch)/2])
+			r.embedPieces(ctx, batch[len(batch)/2:])
+			return
+		}
+		works := make([]*work, 0, len(batch))
+		for i, p := range batch {
+			if i == 0 || p.w != batch[i-1].w {
+				works = append(works, p.w)
+			}
+		}
+		r.failAll(r.embed, works, err)
+		return
+	}
+	r.embed.passed()
+	var complete []*work
+	for i, p := range batch {
+		p.w.mu.Lock()
+		p.w.vectors[p.i] = vectors[i]
+		p.w.missing--
+		if p.w.missing == 0 && !p.w.ended {
+			complete = append(complete, p.w)
+		}
+		p.w.mu.Unlock()
+	}
+	r.writes.submit(ctx, complete...)
+}
+
+// write makes the changes of a packed batch of documents: intents first, for a crash after them is looked into; then
+// the new vectors, so that a reader always finds the document; then the leftovers' deletion; then the ledger's truth.
+func (r *Reconciler) write(ctx context.Context, works []*work) {
+	admitted := works[:0]
+	for _, w := range works {
+		if r.admit(r.index, w) {
+			admitted = append(admitted, w)
+		}
+	}
+	if len(admitted) == 0 {
+		return
+	}
+	works, err := r.intend(ctx, admitted)
+	if err != nil {
+		for _, w := range admitted {
+			r.end(w, err, nil)
+		}
+		return
+	}
+	var settle []owed.Holding
+	var done, failed []*work
+	var why error
+	for _, one := range r.apply(ctx, works) {
+		switch {
+		case one.err == nil:
+			settle = append(settle, one.w.holding())
+			done = append(done, one.w)
+			continue
+		case failure.Of(one.err).Rejected && one.w.doubt.IsZero():
+			// Certainly nothing was written: the intent is taken back.
+			settle = append(settle, owed.Holding{Key: one.w.claim.Key, Held: one.w.before})
+		default:
+			// It may have happened, or may still: the intent stays, and a later claim asks the index.
+		}
+		if failure.Of(one.err).Class == failure.Permanent {
+			defer r.failAll(r.index, []*work{one.w}, one.err)
+			continue
+		}
+		failed, why = append(failed, one.w), one.err
+	}
+	if len(done) > 0 {
+		r.index.passed()
+	}
+	err = r.cfg.Ledger.Settle(ctx, settle)
+	for _, w := range done {
+		r.end(w, err, nil)
+	}
+	r.failAll(r.index, failed, why)
+}
+
+// intend announces a batch's ids in the ledger. Documents that would share an id with another are parked.
+func (r *Reconciler) intend(ctx context.Context, works []*work) ([]*work, error) {
+	intents := make([]owed.Intent, len(works))
+	for i, w := range works {
+		ids := make([]string, 0, len(w.change.Write)+len(w.change.Delete))
+		for _, one := range w.change.Write {
+			ids = append(ids, one.ID)
+		}
+		intents[i] = owed.Intent{Key: w.claim.Key, IDs: append(ids, w.change.Delete...)}
+	}
+	conflicts, err := r.cfg.Ledger.Intend(ctx, intents, r.horizon())
+	if err != nil || len(conflicts) == 0 {
+		return works, err
+	}
+	refused := map[document.Key]bool{}
+	for _, c := range conflicts {
+		refused[c.Key] = true
+	}
+	kept := make([]*work, 0, len(works))
+	for _, w := range works {
+		if !refused[w.claim.Key] {
+			kept = append(kept, w)
+		}
+	}
+	for _, c := range conflicts {
+		for _, w := range works {
+			if w.claim.Key == c.Key {
+				r.collide(w, c)
+			}
+		}
+	}
+	return kept, nil
+}
+
+// collide parks a document whose vector id belongs to another one, until that one lets go.
+func (r *Reconciler) collide(w *work, c owed.Conflict) {
+	if !w.close() {
+		return
+	}
+	reason := "its vector id " + c.VectorID + " is held by " + c.Owner.String() + "; rename one of the two"
+	r.log.Error("document parked", "key", c.Key.String(), "reason", reason)
+	r.dirty.Park(w.claim, reason, c.Owner)
+	r.observe(w, Parked)
+	r.free(1)
+}
+
+// horizon is how long after its intent a write may still arrive: it is sent within one timeout of the intent, given up
+// within another, and a provider that has it by then finishes it within a third.
+func (r *Reconciler) horizon() time.Duration { return 3 * r.cfg.WriteTimeout }
+
+// applied is the fate of one document's change.
+type applied struct {
+	w   *work
+	err error
+}
+
+// apply makes the changes in the index. A permanent error of several documents is halved until the culprit stands
+// alone.
+func (r *Reconciler) apply(ctx context.Context, works []*work) []applied {
+	if len(works) == 0 {
+		return nil
+	}
+	err := r.applyAll(ctx, works)
+	if err != nil && failure.Of(err).Class == failure.Permanent && len(works) > 1 {
+		half := len(works) / 2
+		return append(r.apply(ctx, works[:half]), r.apply(ctx, works[half:])...)
+	}
+	all := make([]applied, len(works))
+	for i, w := range works {
+		all[i] = applied{w, err}
+	}
+	return all
+}
+
+// applyAll upserts, then deletes, what the works need. Its error is rejected only when nothing was written.
+func (r *Reconciler) applyAll(ctx context.Context, works []*work) error {
+	var vectors []document.Vector
+	var leftover []string
+	for _, w := range works {
+		for i, one := range w.change.Write {
+			vectors = append(vectors, document.Vector{
+				ID: one.ID, Values: w.vectors[i], Data: one.Chunk.Data, Metadata: metadata(w.claim.Key, one, r.cfg.Chunker.Model()),
+			})
+		}
+		leftover = append(leftover, w.change.Delete...)
+	}
+	began, wrote := time.Now(), false
+	step := func(do func(context.Context) error) error {
+		if time.Since(began) > r.cfg.WriteTimeout {
+			// The intents would run out before a very large document is written: renew them.
+			if _, err := r.intend(ctx, works); err != nil {
+				return err
+			}
+			began = time.Now()
+		}
+		ctx, cancel := context.WithTimeout(ctx, r.cfg.WriteTimeout)
+		defer cancel()
+		err := do(ctx)
+		if err != nil && wrote {
+			e := *failure.Of(err)
+			e.Rejected = false
+			return &e
+		}
+		wrote = true
+		return err
+	}
+	for len(vectors) > 0 {
+		n := min(len(vectors), r.cfg.WriteVectors)
+		if err := step(func(ctx context.Context) error { return r.cfg.Index.Upsert(ctx, vectors[:n]) }); err != nil {
+			return err
+		}
+		vectors = vectors[n:]
+	}
+	for len(leftover) > 0 {
+		n := min(len(leftover), r.cfg.WriteVectors)
+		if err := step(func(ctx context.Context) error { return r.cfg.Index.Delete(ctx, leftover[:n]) }); err != nil {
+			return err
+		}
+		leftover = leftover[n:]
+	}
+	return nil
+}
