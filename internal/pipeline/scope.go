@@ -87,11 +87,9 @@ func (d *Dirty) markSweep(m SweepMark, xid wal.XID, now time.Time) {
 	if xid != 0 && !d.seen.Sees(xid) {
 		d.addXID(&s.XIDs, xid)
 	}
-	if s.running {
-		s.stale = true
-	} else {
-		s.begin()
-	}
+	// Also while it runs: what is saved from now on must not look half done.
+	s.begin()
+	s.stale = s.running
 	d.unsaved.sweeps[m.Collection] = struct{}{}
 }
 

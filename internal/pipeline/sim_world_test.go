@@ -187,7 +187,6 @@ func (w *world) claim() (*incarnation, owed.State) {
 	defer w.mu.Unlock()
 	w.epoch++
 	s := owed.State{Fresh: w.fresh, Epoch: w.epoch, Position: wal.Position{LSN: w.position}}
-	w.fresh = false
 	debts := maps.Clone(w.debts)
 	for _, l := range w.ledger {
 		if l.doubt.IsZero() {
@@ -548,6 +547,7 @@ func (i *incarnation) Documents(_ context.Context, collection, cursor string, n 
 func (i *incarnation) Save(_ context.Context, d owed.Delta) error {
 	return i.durable(func() {
 		w := i.w
+		w.fresh = false
 		w.position = max(w.position, d.LSN)
 		for _, one := range d.Owe {
 			w.debts[one.Key] = one
