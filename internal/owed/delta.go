@@ -24,10 +24,11 @@ type Conflict struct {
 	Owner    document.Key
 }
 
-// Holding is all that the index may hold for a document.
+// Holding is what is now known of the vectors of a document. Lines that it does not name stay as they are.
 type Holding struct {
 	Key  document.Key
 	Held []document.Held
+	Gone []string // ids that the index does not hold and that nothing can bring back
 }
 
 // Delta is what changed since the last checkpoint was saved. Applying it twice is harmless.

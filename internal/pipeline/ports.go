@@ -59,7 +59,8 @@ type Ledger interface {
 	// Intend durably announces that the ids may be written or deleted in the index during the next horizon. An id that
 	// another document holds is a conflict: nothing is announced for the document that asked for it.
 	Intend(ctx context.Context, intents []owed.Intent, horizon time.Duration) ([]owed.Conflict, error)
-	// Settle replaces the lines of each document by what the index is now known to hold, doubts included.
+	// Settle writes down what the index is now known to hold for each document, doubts included, and strikes out what is
+	// gone. Lines it does not name may have been adopted meanwhile: they stay.
 	Settle(ctx context.Context, documents []owed.Holding) error
 	// Adopt adds vectors found in the index to the documents they name, in doubt, where the ledger does not have them.
 	Adopt(ctx context.Context, found []owed.Holding) error

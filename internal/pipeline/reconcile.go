@@ -362,11 +362,18 @@ func (w *work) proven(stored map[string]document.Metadata) {
 	for _, h := range w.before {
 		ledger[h.ID] = true
 	}
+	counts := map[string]int{} // of chunks, by locale
+	for _, c := range w.want {
+		counts[c.Locale]++
+	}
 	held := make([]document.Held, 0, len(w.held))
 	for _, id := range w.ids() {
 		m, ok := stored[id]
 		ours := ok && m.Collection == w.claim.Key.Collection && m.DocID == w.claim.Key.ID
 		switch {
+		case ours && m.Chunk == 0 && m.Chunks != counts[m.Locale]:
+			// A late write of an older text can leave a first chunk whose own text is right and whose count is not.
+			held = append(held, document.Held{ID: id})
 		case ours:
 			held = append(held, document.Held{ID: id, Hash: m.Hash})
 		case ok && ledger[id]:
@@ -419,16 +426,18 @@ func (w *work) holding() owed.Holding {
 		kept[id] = true
 		h.Held = append(h.Held, document.Held{ID: id, Hash: w.want[i].Hash, Doubt: doubt})
 	}
-	if doubt.IsZero() {
-		return h
-	}
-	// What an older write can still bring back stays in the ledger until it no longer can.
 	for _, lines := range [][]document.Held{w.before, w.held} {
 		for _, line := range lines {
-			if !kept[line.ID] {
-				kept[line.ID] = true
+			switch {
+			case kept[line.ID]:
+				continue
+			case doubt.IsZero():
+				h.Gone = append(h.Gone, line.ID)
+			default:
+				// What an older write can still bring back stays in the ledger until it no longer can.
 				h.Held = append(h.Held, document.Held{ID: line.ID, Doubt: doubt})
 			}
+			kept[line.ID] = true
 		}
 	}
 	return h

@@ -505,7 +505,11 @@ func (i *incarnation) Intend(_ context.Context, intents []owed.Intent, horizon t
 func (i *incarnation) Settle(_ context.Context, documents []owed.Holding) error {
 	return i.durable(func() {
 		for _, d := range documents {
-			maps.DeleteFunc(i.w.ledger, func(_ string, l line) bool { return l.key == d.Key })
+			for _, id := range d.Gone {
+				if i.w.ledger[id].key == d.Key {
+					delete(i.w.ledger, id)
+				}
+			}
 			for _, h := range d.Held {
 				i.w.ledger[h.ID] = line{key: d.Key, hash: h.Hash, epoch: i.epoch, doubt: h.Doubt}
 			}

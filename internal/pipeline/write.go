@@ -89,23 +89,19 @@ func (r *Reconciler) write(ctx context.Context, works []*work) {
 		case one.err == nil:
 			settle = append(settle, one.w.holding())
 			done = append(done, one.w)
-			continue
-		case failure.Of(one.err).Rejected && one.w.doubt.IsZero():
-			// Certainly nothing was written: the intent is taken back.
-			settle = append(settle, owed.Holding{Key: one.w.claim.Key, Held: one.w.before})
+		// It may have happened, or may still: the intent stays, and a later claim asks the index.
+		case failure.Of(one.err).Class == failure.Permanent:
+			r.failAll(r.index, []*work{one.w}, one.err)
 		default:
-			// It may have happened, or may still: the intent stays, and a later claim asks the index.
+			failed, why = append(failed, one.w), one.err
 		}
-		if failure.Of(one.err).Class == failure.Permanent {
-			defer r.failAll(r.index, []*work{one.w}, one.err)
-			continue
-		}
-		failed, why = append(failed, one.w), one.err
 	}
 	if len(done) > 0 {
 		r.index.passed()
 	}
-	err = r.cfg.Ledger.Settle(ctx, settle)
+	if len(settle) > 0 {
+		err = r.cfg.Ledger.Settle(ctx, settle)
+	}
 	for _, w := range done {
 		r.end(w, err, nil)
 	}
@@ -186,7 +182,7 @@ func (r *Reconciler) apply(ctx context.Context, works []*work) []applied {
 	return all
 }
 
-// applyAll upserts, then deletes, what the works need. Its error is rejected only when nothing was written.
+// applyAll upserts, then deletes, what the works need.
 func (r *Reconciler) applyAll(ctx context.Context, works []*work) error {
 	var vectors []document.Vector
 	var leftover []string
@@ -198,7 +194,7 @@ func (r *Reconciler) applyAll(ctx context.Context, works []*work) error {
 		}
 		leftover = append(leftover, w.change.Delete...)
 	}
-	began, wrote := time.Now(), false
+	began := time.Now()
 	step := func(do func(context.Context) error) error {
 		if time.Since(began) > r.cfg.WriteTimeout {
 			// The intents would run out before a very large document is written: renew them.
@@ -209,14 +205,7 @@ func (r *Reconciler) applyAll(ctx context.Context, works []*work) error {
 		}
 		ctx, cancel := context.WithTimeout(ctx, r.cfg.WriteTimeout)
 		defer cancel()
-		err := do(ctx)
-		if err != nil && wrote {
-			e := *failure.Of(err)
-			e.Rejected = false
-			return &e
-		}
-		wrote = true
-		return err
+		return do(ctx)
 	}
 	for len(vectors) > 0 {
 		n := min(len(vectors), r.cfg.WriteVectors)
