@@ -303,7 +303,7 @@ cat >/dev/null
 for pause in 0 0.2; do
   sleep $pause
   [ -f "$2/postmaster.pid" ] && "$1/pg_ctl" stop -D "$2" -m immediate -w -t 20 >/dev/null 2>&1
-  [ -d "$3/starting" ] || break
+  [ -e "$3/starting" ] || break
 done
 rm -rf "$3"`
 
@@ -330,10 +330,10 @@ func (c *Cluster) start(ctx context.Context) error {
 		return err
 	}
 	starting := filepath.Join(c.home, "starting") // tells the watcher to look twice
-	if err := os.Mkdir(starting, 0o755); err != nil {
+	if err := os.WriteFile(starting, nil, 0o644); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
-	defer os.Remove(starting)
+	defer func() { _ = os.Remove(starting) }()
 	tail := len(c.Log(1 << 20))
 	// After a crash the last backends may hold the shared memory for a moment; pg_ctl does not wait for them.
 	for try := 0; ; try++ {
@@ -391,7 +391,7 @@ func (c *Cluster) run(ctx context.Context, name string, args ...string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	defer os.Remove(out.Name())
+	defer func() { _ = os.Remove(out.Name()) }()
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Run(); err != nil {

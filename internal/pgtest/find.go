@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func majorOf(bin string) (int, error) {
 			return 0, err
 		}
 	}
-	out, err := exec.Command(filepath.Join(bin, "postgres"), "--version").Output()
+	out, err := exec.CommandContext(context.Background(), filepath.Join(bin, "postgres"), "--version").Output()
 	if err != nil {
 		return 0, err
 	}
