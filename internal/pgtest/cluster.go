@@ -176,7 +176,7 @@ func (c *Cluster) Bin(name string) string {
 
 // CreateDB creates an empty database.
 func (c *Cluster) CreateDB(ctx context.Context, name string) error {
-	conn, err := pgx.Connect(ctx, c.URI("postgres"))
+	conn, err := c.connect(ctx)
 	if err != nil {
 		return fmt.Errorf("create database %s: %w", name, err)
 	}
@@ -187,8 +187,8 @@ func (c *Cluster) CreateDB(ctx context.Context, name string) error {
 	return nil
 }
 
-// Stop shuts the server down cleanly: sessions are cut, WAL senders first send what they have. When one cannot within
-// ten seconds, the shutdown is immediate. Stopping a stopped cluster does nothing.
+// Stop shuts the server down cleanly: sessions are cut, logical WAL senders wait until their reader has confirmed
+// everything. When one does not within ten seconds, the shutdown is immediate. Stopping a stopped cluster does nothing.
 func (c *Cluster) Stop() error {
 	if !c.running {
 		return nil
@@ -250,13 +250,18 @@ func (c *Cluster) Reload(ctx context.Context) error {
 }
 
 func (c *Cluster) loaded(ctx context.Context) (at time.Time, err error) {
-	conn, err := pgx.Connect(ctx, c.URI("postgres"))
+	conn, err := c.connect(ctx)
 	if err != nil {
 		return at, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	err = conn.QueryRow(ctx, "SELECT pg_conf_load_time()").Scan(&at)
 	return at, err
+}
+
+// connect opens a session of our own. It waits for no standby, not even for one that a test has asked for in vain.
+func (c *Cluster) connect(ctx context.Context) (*pgx.Conn, error) {
+	return pgx.Connect(ctx, c.URI("postgres")+"&synchronous_commit=local")
 }
 
 // ErrNoProgram says that a program is not installed for this version of Postgres.
@@ -355,9 +360,11 @@ func (c *Cluster) start(ctx context.Context) error {
 }
 
 func (c *Cluster) stop(mode string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := c.run(ctx, "pg_ctl", "stop", "-D", c.Dir, "-m", mode, "-w", "-t", "10"); err != nil {
+	patience := "60"
+	if mode == "fast" {
+		patience = "10"
+	}
+	if err := c.run(context.Background(), "pg_ctl", "stop", "-D", c.Dir, "-m", mode, "-w", "-t", patience); err != nil {
 		return err
 	}
 	c.running = false

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -46,10 +47,13 @@ var installs = sync.OnceValue(func() map[int]install {
 	}
 	add(os.Getenv("CDC_TEST_PG_BIN"))
 	if root := moduleRoot(); root != "" {
-		for _, v := range Supported() {
-			native := filepath.Join(root, "test", "postgres", "node_modules", "pg"+strconv.Itoa(v), "native")
-			linkLibraries(native)
-			add(filepath.Join(native, "bin"))
+		// The package of Linux on amd64 has the plain name; npm installs only what this machine can run.
+		for _, platform := range []string{"", "-" + runtime.GOOS + "-" + runtime.GOARCH} {
+			for _, v := range Supported() {
+				native := filepath.Join(root, "test", "postgres", "node_modules", "pg"+strconv.Itoa(v)+platform, "native")
+				linkLibraries(native)
+				add(filepath.Join(native, "bin"))
+			}
 		}
 	}
 	for _, v := range Supported() {

@@ -169,7 +169,7 @@ func plain(name string) string {
 func (c *Cluster) drop(name string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, c.URI("postgres"))
+	conn, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}

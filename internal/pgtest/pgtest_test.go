@@ -161,7 +161,7 @@ func TestResetWAL(t *testing.T) {
 
 func TestSaysWhyItDidNotStart(t *testing.T) {
 	t.Parallel()
-	need(t)
+	pgtest.New(t) // skips or fails where there is no Postgres
 	_, err := pgtest.Launch(t.Context(), pgtest.Options{Settings: map[string]string{"wal_level": "sideways"}})
 	if err == nil || !strings.Contains(err.Error(), `invalid value for parameter "wal_level"`) {
 		t.Errorf("error is %v", err)
@@ -175,7 +175,7 @@ func TestSaysWhyItDidNotStart(t *testing.T) {
 // A killed owner leaves neither server nor folder, also when a logical slot is being read.
 func TestEndsWithItsOwner(t *testing.T) {
 	t.Parallel()
-	need(t)
+	pgtest.New(t) // skips or fails where there is no Postgres
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), "PGTEST_OWNER=1")
 	out, err := cmd.StdoutPipe()
@@ -225,13 +225,6 @@ func gone(pid int) bool {
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && strings.Contains(string(stat), ") Z ")
-}
-
-func need(t *testing.T) {
-	t.Helper()
-	if len(pgtest.Versions()) == 0 {
-		pgtest.New(t) // skips or fails
-	}
 }
 
 func connect(t *testing.T, uri string) *pgx.Conn {
