@@ -1,13 +1,10 @@
 // Variation 2: uuid ids, blocksAsJSON, schema "cms", localized status
 import { buildConfig } from 'payload'
 import { postgresAdapter } from '@payloadcms/db-postgres'
-import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { editor } from './src/editor.ts'
 import { logger } from './src/logger.ts'
 import * as c from './src/collections.ts'
 
-const dir = path.dirname(fileURLToPath(import.meta.url))
 const withLocalStatus = (col) => ({ ...col, versions: { ...(col.versions as any), drafts: { ...(typeof col.versions.drafts === 'object' ? col.versions.drafts : {}), localizeStatus: true } } })
 
 export default buildConfig({
@@ -28,6 +25,5 @@ export default buildConfig({
     idType: 'uuid',
     blocksAsJSON: true,
     schemaName: 'cms',
-    migrationDir: process.env.MIGRATION_DIR || path.join(dir, 'migrations-alt'),
   }),
 })

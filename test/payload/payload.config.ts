@@ -1,13 +1,9 @@
 // Variation 1: serial ids, relational blocks, schema public, localization en/de/fr, plain _status
 import { buildConfig } from 'payload'
 import { postgresAdapter } from '@payloadcms/db-postgres'
-import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { editor } from './src/editor.ts'
 import { logger } from './src/logger.ts'
 import * as c from './src/collections.ts'
-
-const dir = path.dirname(fileURLToPath(import.meta.url))
 
 export default buildConfig({
   secret: process.env.PAYLOAD_SECRET || 'only-for-tests-and-the-demo',
@@ -23,6 +19,5 @@ export default buildConfig({
   db: postgresAdapter({
     pool: { connectionString: process.env.DATABASE_URI },
     push: process.env.PUSH !== 'false',
-    migrationDir: process.env.MIGRATION_DIR || path.join(dir, 'migrations'),
   }),
 })
