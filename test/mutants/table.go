@@ -1,0 +1,142 @@
+package main
+
+// mutant is one planted bug.
+type mutant struct {
+	name  string
+	file  string
+	old   string // found exactly once
+	new   string
+	pkg   string // whose tests must fail; the file's own when empty
+	run   string
+	flags []string
+}
+
+var simulation = []string{"-seeds", "1500"}
+
+var mutants = []mutant{
+	{
+		name: "confirm before save", file: "internal/pipeline/save.go",
+		old: "	err := s.cfg.Store.Save(ctx, delta)\n", new: "	s.cfg.Saved(delta.LSN, nil)\n	err := s.cfg.Store.Save(ctx, delta)\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a failed save is forgotten", file: "internal/pipeline/save.go",
+		old: "		s.dirty.Uncapture(delta)\n", new: "",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "no visibility check", file: "internal/pipeline/reconcile.go",
+		old: "		if !s.Sees(x) {\n			return false\n", new: "		if !s.Sees(x) {\n			return true\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "transactions to see are not remembered across marks", file: "internal/pipeline/dirty.go",
+		old: "	*xids = append(list, xid)\n", new: "	*xids = list[:0]\n",
+		run: "TestSimulation|TestDirty", flags: simulation,
+	},
+	{
+		name: "transactions to see are not saved", file: "internal/pipeline/unsaved.go",
+		old: "		saved.XIDs = slices.Clone(d.unseen(one.XIDs))\n", new: "		saved.XIDs = nil\n",
+		run: "TestSimulation", flags: []string{"-seeds", "6000"},
+	},
+	{
+		name: "index written before the ledger", file: "internal/pipeline/write.go",
+		old: "	works, err := r.intend(ctx, admitted)\n", new: "	works, err := admitted, error(nil)\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "tail not deleted", file: "internal/pipeline/diff.go",
+		old: "			c.Delete = append(c.Delete, h.ID)\n", new: "",
+		run: "TestDiff|TestSimulation", flags: simulation,
+	},
+	{
+		name: "deleted before written", file: "internal/pipeline/write.go",
+		old: "	for len(vectors) > 0 {\n", new: "	if len(leftover) > 0 {\n		_ = r.cfg.Index.Delete(ctx, leftover)\n	}\n	for len(vectors) > 0 {\n",
+		run: "TestUpsertBeforeDelete",
+	},
+	{
+		name: "mark during work forgotten", file: "internal/pipeline/dirty.go",
+		old: "	if one.after.strength == 0 {\n		delete(d.debts, one.Key)\n", new: "	if true {\n		delete(d.debts, one.Key)\n",
+		run: "TestDirty|TestSimulation", flags: simulation,
+	},
+	{
+		name: "a paid debt stays in the store", file: "internal/pipeline/dirty.go",
+		old: "			d.unsaved.pay(one.Key)\n", new: "",
+		run: "TestDirty",
+	},
+	{
+		name: "doubt in the ledger ignored", file: "internal/pipeline/reconcile.go",
+		old: "			if h.Doubt.After(w.doubt) {\n", new: "			if false {\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "no second look when a late write can still arrive", file: "internal/pipeline/reconcile.go",
+		old: "	if w.doubt.After(time.Now()) {\n		r.dirty.Defer", new: "	if false {\n		r.dirty.Defer",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "ledger forgets what a late write can bring back", file: "internal/pipeline/reconcile.go",
+		old: "			case doubt.IsZero():\n", new: "			case true:\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a write is in doubt for no time", file: "internal/pipeline/write.go",
+		old: "return 3 * r.cfg.WriteTimeout", new: "return 0 * r.cfg.WriteTimeout",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a proven count is not compared", file: "internal/pipeline/reconcile.go",
+		old: "m.Chunk == 0 && m.Chunks != counts[m.Locale]", new: "m.Chunk == 0 && false",
+		run: "TestSimulation", flags: []string{"-seeds", "20000"},
+	},
+	{
+		name: "hint settled without a mark", file: "internal/pipeline/reconcile.go",
+		old: "			r.dirty.Mark(Marks{Keys: []document.Key{owners[i]}, Strength: c.Strength})\n", new: "",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "hint of a row that is gone owes nothing", file: "internal/pipeline/reconcile.go",
+		old: "			r.dirty.Mark(Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection", new: "			_ = (Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "sweep does not wait for its transactions", file: "internal/pipeline/sweep.go",
+		old: "	for delay := time.Millisecond; len(sweep.XIDs) > 0;", new: "	for delay := time.Millisecond; false;",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "sweep marked while running goes on from its old cursor", file: "internal/pipeline/scope.go",
+		old: "	s.begin()\n	s.stale = s.running\n", new: "	if s.stale = s.running; !s.running {\n		s.begin()\n	}\n",
+		run: "TestSimulation", flags: []string{"-seeds", "20000"},
+	},
+	{
+		name: "sweep forgets what only the ledger holds", file: "internal/pipeline/sweep.go",
+		old: "		if !s.dirty.advance(sweep, missing) {\n", new: "		if !s.dirty.advance(sweep, nil) {\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "first start does not list the index", file: "internal/pipeline/scope.go",
+		old: "		s.Stage = owed.Listing\n", new: "",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "vectors placed out of order", file: "internal/pipeline/write.go",
+		old: "		p.w.vectors[p.i] = vectors[i]\n", new: "		p.w.vectors[p.i] = vectors[len(vectors)-1-i]\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a poisoned request parks all its documents", file: "internal/pipeline/write.go",
+		old: "		if e.Class == failure.Permanent && len(batch) > 1 {\n", new: "		if e.Class == failure.Permanent && false {\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a provider that is back is not noticed", file: "internal/pipeline/gate.go",
+		old: "			if g.dirty.Unblock(g.provider, 1) == 0 {\n", new: "			if true {\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "the owed are not saved", file: "internal/pipeline/unsaved.go",
+		old: "		delta.Owe = append(delta.Owe, saved)\n", new: "",
+		run: "TestDirty|TestSimulation", flags: simulation,
+	},
+}
