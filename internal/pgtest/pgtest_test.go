@@ -133,10 +133,12 @@ func TestOwnCluster(t *testing.T) {
 func TestResetWAL(t *testing.T) {
 	t.Parallel()
 	for _, v := range pgtest.Versions() {
-		c := pgtest.Start(t, pgtest.Options{Version: v})
-		if c.Bin("pg_resetwal") == "" {
-			c.Close()
+		if pgtest.Bin(v, "pg_resetwal") == "" {
 			continue
+		}
+		c := pgtest.Start(t, pgtest.Options{Version: v})
+		if err := c.ResetWAL(t.Context(), "-e", "1"); err == nil {
+			t.Fatal("pg_resetwal ran beside the server")
 		}
 		if err := c.Stop(); err != nil {
 			t.Fatal(err)
@@ -148,7 +150,8 @@ func TestResetWAL(t *testing.T) {
 			t.Fatal(err)
 		}
 		var xid uint64
-		if err := connect(t, c.URI("postgres")).QueryRow(t.Context(), "SELECT pg_current_xact_id()::text::bigint").Scan(&xid); err != nil {
+		err := connect(t, c.URI("postgres")).QueryRow(t.Context(), "SELECT pg_current_xact_id()::text::bigint").Scan(&xid)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if xid < 1<<32 {
