@@ -122,6 +122,9 @@ CREATE TABLE {state}.meta (
 COMMENT ON TABLE {state}.meta IS 'state of cdc, which keeps a vector index equal to a Payload CMS database; dropping it costs a sweep of everything';
 `
 
+// writing is begin for the transactions that need more than one round trip.
+var writing = pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
+
 // migrate brings the schema to the newest version. Two instances that start together do it one after the other.
 func (p *Postgres) migrate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
@@ -132,14 +135,11 @@ func (p *Postgres) migrate(ctx context.Context) error {
 	} else if err != nil && !errors.Is(err, ErrNoState) {
 		return err
 	}
-	tx, err := p.pool.Begin(ctx)
+	tx, err := p.pool.BeginTx(ctx, writing)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
-	if _, err := tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"); err != nil {
-		return err
-	}
 	if _, err := tx.Exec(ctx, settings, milliseconds(p.timeout)); err != nil {
 		return err
 	}
@@ -255,7 +255,7 @@ func Drop(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 		schema = DefaultSchema
 	}
 	p := &Postgres{pool: pool, schema: schema, quoted: quote(schema)}
-	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, pool, writing, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, settings, "30s"); err != nil {
 			return err
 		}
