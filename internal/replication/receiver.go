@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"context"
 	"time"
 
 	"payload-cdc/internal/wal"
@@ -32,8 +33,28 @@ type Receiver interface {
 type Discard struct {
 	Transactions, Rows, Truncates, Messages int
 	End                                     wal.LSN // of the last Commit or Idle
-	Until                                   wal.LSN // Reached is called once End is there; zero never
-	Reached                                 func()  // may be nil; called once or more
+	until                                   wal.LSN
+	reached                                 func() // called once End is at until or beyond; nil is nobody
+}
+
+// Drain reads the slot up to until, keeps nothing and confirms it. It is for measuring.
+func Drain(ctx context.Context, config Config, until wal.LSN) (Discard, error) {
+	stream, err := Open(ctx, config)
+	if err != nil {
+		return Discard{}, err
+	}
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	seen := Discard{until: until, reached: stop}
+	err = stream.Run(reading, &seen)
+	stream.Confirm(seen.End)
+	if closing := stream.Close(context.WithoutCancel(ctx)); closing != nil {
+		return seen, closing
+	}
+	if seen.End >= until {
+		return seen, nil
+	}
+	return seen, err
 }
 
 // Begin does nothing.
@@ -60,7 +81,7 @@ func (d *Discard) Idle(end wal.LSN, _ bool) { d.reach(end) }
 
 func (d *Discard) reach(end wal.LSN) {
 	d.End = end
-	if d.Until != 0 && end >= d.Until && d.Reached != nil {
-		d.Reached()
+	if d.reached != nil && end >= d.until {
+		d.reached()
 	}
 }

@@ -96,14 +96,14 @@ func (s *Stream) write(frame []byte) error {
 }
 
 // Close sends what was last confirmed, waits shortly until the server has taken it, and closes the connection; the slot
-// is then free. Call it once Run has returned. If it fails, the server may or may not have heard.
+// is then free. Call it once Run has returned, whatever Run returned. If it fails, the server may or may not have heard.
 func (s *Stream) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	if s.conn.IsClosed() {
-		// It broke, and pgconn is still telling the server so.
+	if s.broken || s.conn.IsClosed() {
+		s.conn.Close(ctx) // there is nobody to say anything to
 		select {
-		case <-s.conn.CleanupDone():
+		case <-s.conn.CleanupDone(): // pgconn may be telling the server to give up
 		case <-ctx.Done():
 		}
 		return nil

@@ -66,6 +66,7 @@ type Stream struct {
 	askedLast  time.Time
 	asks       int
 	started    bool
+	broken     bool // Run ended, and not because of its context
 }
 
 // Open connects, makes sure that the slot can be resumed at config.From without a gap, and starts streaming. Call Run
@@ -198,7 +199,8 @@ func (s *Stream) Confirm(lsn wal.LSN) {
 }
 
 // Run reads into receiver until ctx ends, and then returns its error, or until something breaks. It is called once. It
-// returns while receiver is in a call only after that call does.
+// returns while receiver is in a call only after that call does. Unless it was ctx that ended, the connection is closed
+// then.
 func (s *Stream) Run(ctx context.Context, receiver Receiver) error {
 	if s.started {
 		return errors.New("read the log: a stream runs once")
@@ -212,12 +214,16 @@ func (s *Stream) Run(ctx context.Context, receiver Receiver) error {
 	close(done)
 	// Whoever closed the connection knows better why than the read that failed because of it.
 	if cause := <-tended; cause != nil {
+		s.broken = true
 		return cause
 	}
 	var network net.Error
 	if ctx.Err() != nil && errors.As(err, &network) && network.Timeout() {
 		return ctx.Err()
 	}
+	// Nobody drains the socket from here on.
+	s.broken = true
+	s.conn.Conn().Close()
 	return err
 }
 
