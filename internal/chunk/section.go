@@ -15,8 +15,8 @@ type section struct {
 	units  []unit // each block whole
 }
 
-// sections cuts blocks at headings.
-func sections(blocks []document.Block, units []unit) []section {
+// sections cuts blocks at headings. The headings it returns are shortened, once: many sections may stand under a huge one.
+func (s *Splitter) sections(blocks []document.Block, units []unit) ([]section, error) {
 	var out []section
 	var levels []int
 	var trail []string
@@ -43,11 +43,15 @@ func sections(blocks []document.Block, units []unit) []section {
 			out = append(out, section{above: append([]string(nil), trail...)})
 			body = false
 		}
-		levels, trail = append(levels, b.Level), append(trail, b.Text)
+		short, _, err := s.shorten(b.Text, s.cfg.PrefixMax)
+		if err != nil {
+			return nil, err
+		}
+		levels, trail = append(levels, b.Level), append(trail, short)
 		out[len(out)-1].trail = append([]string(nil), trail...)
 	}
 	flush(len(blocks))
-	return out
+	return out, nil
 }
 
 // writer collects the chunks of one entry.
@@ -113,12 +117,8 @@ func (w *writer) prefix(title string, headings []string) (string, int, error) {
 		parts = append(parts, title)
 	}
 	for _, h := range headings {
-		short, _, err := w.shorten(h, w.cfg.PrefixMax)
-		if err != nil {
-			return "", 0, err
-		}
-		if len(parts) == 0 || parts[len(parts)-1] != short { // a page's heading often is its title
-			parts = append(parts, short)
+		if len(parts) == 0 || parts[len(parts)-1] != h { // a page's heading often is its title
+			parts = append(parts, h)
 		}
 	}
 	if len(parts) == 0 {

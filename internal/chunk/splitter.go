@@ -124,7 +124,11 @@ func (s *Splitter) Split(e document.Entry) ([]document.Chunk, error) {
 			return w.chunks, err
 		}
 	}
-	for _, sec := range sections(blocks, units) {
+	secs, err := s.sections(blocks, units)
+	if err != nil {
+		return nil, err
+	}
+	for _, sec := range secs {
 		if err := w.section(prefix, sec); err != nil {
 			return nil, err
 		}

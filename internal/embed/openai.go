@@ -56,6 +56,8 @@ type Config struct {
 	Backoff  time.Duration // about the first pause between tries, doubling; defaults to 500 ms
 	MaxPause time.Duration // a provider that asks for a longer one gets its error returned instead; defaults to 8 s
 
+	MaxWait time.Duration // for room in the provider's rate limits, before a request; defaults to 1 min. After it a transient error says until when
+
 	MaxInputs int // texts in a request; defaults to DefaultMaxInputs
 	MaxTokens int // tokens in a request; defaults to DefaultMaxTokens
 
@@ -94,6 +96,7 @@ func NewOpenAI(cfg Config) (*OpenAI, error) {
 	cfg.Tries = orDefault(cfg.Tries, 3)
 	cfg.Backoff = orDefault(cfg.Backoff, 500*time.Millisecond)
 	cfg.MaxPause = orDefault(cfg.MaxPause, 8*time.Second)
+	cfg.MaxWait = orDefault(cfg.MaxWait, time.Minute)
 	cfg.MaxInputs = orDefault(cfg.MaxInputs, DefaultMaxInputs)
 	cfg.MaxTokens = orDefault(cfg.MaxTokens, DefaultMaxTokens)
 	u, err := url.Parse(cfg.BaseURL)
@@ -125,8 +128,7 @@ func NewOpenAI(cfg Config) (*OpenAI, error) {
 	retry := retryablehttp.NewClient()
 	retry.Logger = nil // it would write to stderr
 	retry.HTTPClient = &http.Client{
-		Transport: &transport{base: o.base, project: cfg.Project, limits: &o.limits},
-		Timeout:   cfg.Timeout,
+		Transport: &transport{base: o.base, project: cfg.Project, timeout: cfg.Timeout, limits: &o.limits},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return errRedirect // a POST would become a GET, and the key go elsewhere
 		},
@@ -229,7 +231,7 @@ func (o *OpenAI) request(ctx context.Context, texts []string, tokens int) ([][]f
 
 // attempt returns validated vectors, a *damage, or a classified error.
 func (o *OpenAI) attempt(ctx context.Context, texts []string, tokens int, call *Call) ([][]float32, error) {
-	if err := o.limits.wait(ctx, tokens, o.cfg.MaxPause); err != nil {
+	if err := o.limits.wait(ctx, tokens, o.cfg.MaxWait); err != nil {
 		return nil, err
 	}
 	// The pauses are bounded, so this is only the sum of the parts. It stops what no part foresaw.

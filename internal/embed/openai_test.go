@@ -154,7 +154,7 @@ func serve(t *testing.T, replies ...reply) *peer {
 
 func client(t *testing.T, p *peer, edit func(*embed.Config)) *embed.OpenAI {
 	t.Helper()
-	cfg := embed.Config{APIKey: key, BaseURL: p.URL + "/v1", Dimensions: dims, Timeout: 10 * time.Second, Backoff: time.Millisecond, MaxPause: 50 * time.Millisecond}
+	cfg := embed.Config{APIKey: key, BaseURL: p.URL + "/v1", Dimensions: dims, Timeout: 10 * time.Second, Backoff: time.Millisecond, MaxPause: 50 * time.Millisecond, MaxWait: 50 * time.Millisecond}
 	if edit != nil {
 		edit(&cfg)
 	}

@@ -2,6 +2,7 @@ package embed
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ const maxBody = 64 << 20
 
 var (
 	errRedirect = errors.New("the server redirects elsewhere")
+	errSlow     = errors.New("no response within the timeout")
 	errTooLarge = fmt.Errorf("the response is over %d MiB", maxBody>>20)
 )
 
@@ -32,6 +34,7 @@ type traceKey struct{}
 type transport struct {
 	base    http.RoundTripper
 	project string
+	timeout time.Duration // of a try, its body included
 	limits  *limiter
 }
 
@@ -42,26 +45,41 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	seen.tries++
 	seen.status, seen.header, seen.body = 0, nil, nil
+	// Not http.Client.Timeout: its timer outlives a response whose body was exchanged for another.
+	ctx, cancel := context.WithTimeoutCause(req.Context(), t.timeout, errSlow)
+	defer cancel()
+	req = req.Clone(ctx)
 	if t.project != "" {
-		req = req.Clone(req.Context())
 		req.Header.Set("OpenAI-Project", t.project)
 	}
-	resp, err := t.base.RoundTrip(req)
+	resp, body, err := t.read(req)
 	if err != nil {
+		if context.Cause(ctx) == errSlow {
+			return nil, fmt.Errorf("%w of %v", errSlow, t.timeout)
+		}
 		return nil, err
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if closeErr := resp.Body.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read response body: %w", err)
-	}
-	if len(body) > maxBody {
-		return nil, errTooLarge
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	seen.status, seen.header, seen.body = resp.StatusCode, resp.Header, body
 	t.limits.learn(resp.Header, time.Now())
 	return resp, nil
+}
+
+// read returns a response and its whole body.
+func (t *transport) read(req *http.Request) (*http.Response, []byte, error) {
+	resp, err := t.base.RoundTrip(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if closeErr := resp.Body.Close(); err == nil {
+		err = closeErr
+	}
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("read response body: %w", err)
+	case len(body) > maxBody:
+		return nil, nil, errTooLarge
+	}
+	return resp, body, nil
 }
