@@ -51,17 +51,27 @@ func (w Waiting) String() string {
 // may be in neither the stream nor a snapshot taken too early. progress, if not nil, is told every two seconds who is
 // waited for. It ends early only with ctx. q must not be inside a transaction, which would look at one snapshot for ever.
 func WaitForRunning(ctx context.Context, q Querier, progress func(waiting []Waiting)) error {
-	first, err := currentSnapshot(ctx, q)
-	if err != nil {
-		return err
+	// Only a transaction id of our own is newer than all that run: a snapshot's xmax is that of the last one to end,
+	// and those that run may lie beyond it. It costs an id and no flush.
+	var mark int64
+	if err := q.QueryRow(ctx, "SELECT pg_current_xact_id()::text::bigint").Scan(&mark); err != nil {
+		return fmt.Errorf("wait for running transactions: %w", err)
 	}
 	pause, reported := pollFirst, time.Now()
-	for now := first; now.Xmin < first.Xmax; {
+	for {
+		xmin, err := oldestRunning(ctx, q)
+		if err != nil {
+			return err
+		}
+		if xmin >= wal.XID(mark) {
+			return nil
+		}
 		if progress != nil && time.Since(reported) >= waitingEvery {
-			waiting, err := blockers(ctx, q, first.Xmax)
+			waiting, err := blockers(ctx, q, wal.XID(mark))
 			if err != nil {
 				return err
 			}
+			waiting = slices.DeleteFunc(waiting, func(w Waiting) bool { return w.XID >= wal.XID(mark) })
 			if len(waiting) > 0 {
 				progress(waiting)
 			}
@@ -73,23 +83,20 @@ func WaitForRunning(ctx context.Context, q Querier, progress func(waiting []Wait
 		case <-time.After(pause):
 		}
 		pause = min(pause*2, pollLast)
-		if now, err = currentSnapshot(ctx, q); err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
-func currentSnapshot(ctx context.Context, q Querier) (wal.Snapshot, error) {
-	var text string
-	if err := q.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&text); err != nil {
-		return wal.Snapshot{}, fmt.Errorf("read the current snapshot: %w", err)
+// oldestRunning is an id below which every transaction has ended and is visible to new snapshots.
+func oldestRunning(ctx context.Context, q Querier) (wal.XID, error) {
+	var xmin int64
+	if err := q.QueryRow(ctx, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").Scan(&xmin); err != nil {
+		return 0, fmt.Errorf("read the current snapshot: %w", err)
 	}
-	return wal.ParseSnapshot(text)
+	return wal.XID(xmin), nil
 }
 
-// blockers lists the transactions below limit that have not ended, oldest first.
-func blockers(ctx context.Context, q Querier, limit wal.XID) ([]Waiting, error) {
+// blockers lists the transactions that have not ended, oldest first. near is an id of about now.
+func blockers(ctx context.Context, q Querier, near wal.XID) ([]Waiting, error) {
 	rows, err := q.Query(ctx, `
 		SELECT pid, '', backend_xid::text::bigint, extract(epoch FROM coalesce(now() - xact_start, '0'))::float8,
 		       coalesce(datname::text, ''), coalesce(usename::text, ''), coalesce(application_name, ''), coalesce(state, ''),
@@ -107,13 +114,12 @@ func blockers(ctx context.Context, q Querier, limit wal.XID) ([]Waiting, error) 
 		var xid int64
 		var age float64
 		err := row.Scan(&w.PID, &w.Prepared, &xid, &age, &w.Database, &w.User, &w.Application, &w.State, &w.Wait, &w.Query)
-		w.XID, w.Age = wal.Widen(uint32(xid), limit), time.Duration(age*float64(time.Second))
+		w.XID, w.Age = wal.Widen(uint32(xid), near), time.Duration(age*float64(time.Second))
 		return w, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look for running transactions: %w", err)
 	}
-	waiting = slices.DeleteFunc(waiting, func(w Waiting) bool { return w.XID >= limit })
 	slices.SortFunc(waiting, func(a, b Waiting) int { return int(b.Age - a.Age) })
 	return waiting, nil
 }

@@ -43,7 +43,7 @@ func (s Slot) Lost() bool { return s.WALStatus == "lost" || s.InvalidationReason
 const slotColumns = `slot_name, plugin, coalesce(database::text, ''), coalesce(database = current_database(), false), temporary, active,
 	coalesce(active_pid, 0), coalesce(wal_status, ''), coalesce(restart_lsn::text, ''), coalesce(confirmed_flush_lsn::text, ''),
 	CASE WHEN pg_is_in_recovery() THEN 0
-	     ELSE coalesce(greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0), 0)::bigint END,
+	     ELSE coalesce(greatest(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn), 0), 0)::bigint END,
 	coalesce(safe_wal_size, -1),
 	coalesce((to_jsonb(s)->>'failover')::boolean, false), coalesce(to_jsonb(s)->>'invalidation_reason', '')`
 
@@ -268,11 +268,11 @@ func watchWaiting(ctx context.Context, uri string, report func([]Waiting)) {
 			return
 		case <-ticker.C:
 		}
-		snapshot, err := currentSnapshot(ctx, conn)
+		near, err := oldestRunning(ctx, conn)
 		if err != nil {
 			return
 		}
-		waiting, err := blockers(ctx, conn, snapshot.Xmax)
+		waiting, err := blockers(ctx, conn, near)
 		if err != nil {
 			return
 		}
