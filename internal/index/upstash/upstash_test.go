@@ -1,0 +1,98 @@
+package upstash_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http/httptest"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"payload-cdc/internal/document"
+	"payload-cdc/internal/index"
+	"payload-cdc/internal/index/indextest"
+	"payload-cdc/internal/index/upstash"
+	"payload-cdc/internal/local"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	dimensions = 8
+	token      = "token-of-the-test-0123456789"
+)
+
+// serve starts an index of its own for a test.
+func serve(t *testing.T, cfg local.Config) (*local.Server, string) {
+	t.Helper()
+	cfg.Dimensions, cfg.Token = dimensions, token
+	s := local.New(cfg)
+	web := httptest.NewServer(s.Handler())
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		web.Close()
+	})
+	return s, web.URL
+}
+
+func open(t *testing.T, cfg upstash.Config) *upstash.Index {
+	t.Helper()
+	if cfg.Token == "" {
+		cfg.Token = token
+	}
+	if cfg.Dimensions == 0 {
+		cfg.Dimensions = dimensions
+	}
+	x, err := upstash.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.Close)
+	return x
+}
+
+func held(t *testing.T, s *local.Server, namespace string) map[string]document.Vector {
+	t.Helper()
+	all, err := s.Vectors(t.Context(), namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]document.Vector{}
+	for id, v := range all {
+		one := document.Vector{ID: id, Values: v.Values, Metadata: index.ReadMetadata(v.Metadata)}
+		if v.Data != nil {
+			one.Data = *v.Data
+		}
+		m[id] = one
+	}
+	return m
+}
+
+func TestConformance(t *testing.T) {
+	for name, namespace := range map[string]string{"default namespace": "", "named": "a.b:c_d-1"} {
+		t.Run(name, func(t *testing.T) {
+			indextest.Exercise(t, func(t *testing.T) indextest.Instance {
+				store := local.NewMemory(local.Cosine)
+				s, url := serve(t, local.Config{Store: store})
+				return indextest.Instance{
+					Index:      open(t, upstash.Config{URL: url, Namespace: namespace}),
+					Dimensions: dimensions,
+					Again:      func(t *testing.T) index.Index { return open(t, upstash.Config{URL: url, Namespace: namespace}) },
+					Other:      func(t *testing.T) index.Index { return open(t, upstash.Config{URL: url, Namespace: "other"}) },
+					Plant: func(t *testing.T, id, metadata string) {
+						v := local.Vector{ID: id, Values: []float32{1, 0, 0, 0, 0, 0, 0, 0}}
+						if metadata != "" {
+							v.Metadata = json.RawMessage(metadata)
+						}
+						if err := store.Upsert(context.Background(), namespace, []local.Vector{v}); err != nil {
+							t.Fatal(err)
+						}
+					},
+					Held: func(t *testing.T) map[string]document.Vector { return held(t, s, namespace) },
+				}
+			})
+		})
+	}
+}

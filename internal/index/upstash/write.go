@@ -1,0 +1,177 @@
+package upstash
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+
+	"payload-cdc/internal/document"
+	"payload-cdc/internal/failure"
+)
+
+// Upsert writes vectors in requests of at most MaxBatch and about MaxBytes, one after the other. All vectors are
+// checked before the first is sent.
+func (x *Index) Upsert(ctx context.Context, vectors []document.Vector) error {
+	tails := make([][]byte, len(vectors))
+	for i := range vectors {
+		var err error
+		if tails[i], err = x.tail(&vectors[i]); err != nil {
+			return err
+		}
+	}
+	var body []byte
+	sent := 0
+	for begin := 0; begin < len(vectors); {
+		body = append(body[:0], '[')
+		end := begin
+		for ; end < len(vectors) && end-begin < x.cfg.MaxBatch; end++ {
+			size := len(body)
+			if end > begin {
+				body = append(body, ',')
+			}
+			body = appendHead(body, vectors[end].ID, vectors[end].Values)
+			body = append(body, tails[end]...)
+			if end > begin && len(body) >= x.cfg.MaxBytes {
+				body = body[:size]
+				break
+			}
+		}
+		body = append(body, ']')
+		if err := x.write(ctx, "upsert", x.cfg.Namespace, body, sent); err != nil {
+			return wrap(err, "upsert %d vectors", end-begin)
+		}
+		sent++
+		begin = end
+	}
+	return nil
+}
+
+// write sends one of a call's writes, sent of which were applied before.
+func (x *Index) write(ctx context.Context, command, namespace string, body []byte, sent int) error {
+	_, err := x.post(ctx, x.writes, command, namespace, body)
+	if err == nil || sent == 0 {
+		return err
+	}
+	// This one was rejected, but the call as a whole was not.
+	e := *failure.Of(err)
+	e.Rejected = false
+	return &e
+}
+
+// tail checks a vector and writes what follows its values, `,"metadata":{…},"data":"…"}`.
+func (x *Index) tail(v *document.Vector) ([]byte, error) {
+	impossible := func(format string, args ...any) error {
+		return &failure.Error{
+			Class: failure.Permanent, Provider: provider, Rejected: true,
+			Err: fmt.Errorf("vector %q: "+format, append([]any{v.ID}, args...)...),
+		}
+	}
+	if v.ID == "" {
+		return nil, impossible("an id must not be empty")
+	}
+	if len(v.Values) != x.cfg.Dimensions {
+		return nil, &failure.Error{
+			Class: failure.Systemic, Provider: provider, Rejected: true, Remedy: "set CDC_EMBED_DIMENSIONS to the index's dimension",
+			Err: fmt.Errorf("vector %q has %d dimensions, the index %d", v.ID, len(v.Values), x.cfg.Dimensions),
+		}
+	}
+	for _, f := range v.Values {
+		if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {
+			return nil, impossible("its values are not all finite")
+		}
+	}
+	if len(v.Data) > maxText {
+		return nil, impossible("its text of %d bytes is larger than the service takes (%d)", len(v.Data), maxText)
+	}
+	metadata, err := encode(v.Metadata)
+	if err != nil {
+		return nil, impossible("%w", err)
+	}
+	if len(metadata) > maxMetadata {
+		return nil, impossible("its metadata of %d bytes is larger than the service takes (%d)", len(metadata), maxMetadata)
+	}
+	text, err := encode(v.Data)
+	if err != nil {
+		return nil, impossible("%w", err)
+	}
+	b := make([]byte, 0, len(metadata)+len(text)+24)
+	b = append(b, `,"metadata":`...)
+	b = append(b, metadata...)
+	b = append(b, `,"data":`...)
+	b = append(b, text...)
+	return append(b, '}'), nil
+}
+
+// appendHead writes `{"id":"…","vector":[…]`. Reflection would cost more than everything else here together.
+func appendHead(b []byte, id string, values []float32) []byte {
+	b = append(b, `{"id":`...)
+	b = appendString(b, id)
+	b = append(b, `,"vector":[`...)
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		// The shortest form that reads back as the same 32 bits.
+		b = strconv.AppendFloat(b, float64(v), 'g', -1, 32)
+	}
+	return append(b, ']')
+}
+
+// appendString writes a JSON string. Ids are nearly always plain ASCII.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := encode(s) // a string always encodes
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+// encode is JSON that leaves <, > and & as they are.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode as JSON: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
+}
+
+// Delete removes vectors by id, in requests of at most 1000, one after the other. Prefixes and filters are never sent:
+// a vector id is a prefix of others.
+func (x *Index) Delete(ctx context.Context, ids []string) error {
+	for _, id := range ids {
+		if id == "" {
+			return &failure.Error{Class: failure.Permanent, Provider: provider, Rejected: true, Err: fmt.Errorf("delete a vector: an id must not be empty")}
+		}
+	}
+	sent := 0
+	for begin := 0; begin < len(ids); sent++ {
+		body, end := x.list(ids, begin)
+		err := x.write(ctx, "delete", x.cfg.Namespace, append(body, '}'), sent)
+		if err != nil && !absent(err) {
+			return wrap(err, "delete %d vectors", end-begin)
+		}
+		begin = end
+	}
+	return nil
+}
+
+// list writes `{"ids":[…]` of as many ids as a request takes, and returns the end of those.
+func (x *Index) list(ids []string, begin int) (body []byte, end int) {
+	body = append(body, `{"ids":[`...)
+	for end = begin; end < len(ids) && end-begin < maxReads && (end == begin || len(body) < x.cfg.MaxBytes); end++ {
+		if end > begin {
+			body = append(body, ',')
+		}
+		body = appendString(body, ids[end])
+	}
+	return append(body, ']'), end
+}
