@@ -2,9 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -13,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/time/rate"
 
 	"payload-cdc/internal/local"
@@ -66,8 +61,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	pool := w.DB.Pool(t)
 	for n := range 4 {
 		writers.Go(func() {
-			l := load{pool: pool, random: rand.New(rand.NewPCG(seed, uint64(10+n))), writer: n}
-			if err := l.run(ctx, rate.NewLimiter(30, 1)); err != nil {
+			if err := newLoad(pool, seed, n).run(ctx, rate.NewLimiter(30, 1)); err != nil {
 				t.Errorf("writer %d: %v", n, err)
 			}
 		})
@@ -191,157 +185,4 @@ func seedOf(t *testing.T) uint64 {
 	}
 	t.Logf("CDC_E2E_SEED=%d", seed)
 	return seed
-}
-
-// load writes to Payload's tables as Payload does, only faster: rows of posts and events of its own, several writers
-// side by side.
-type load struct {
-	pool   *pgxpool.Pool
-	random *rand.Rand
-	writer int
-	ids    map[string][]int // by table
-	words  int              // made so far, so that each text is new
-}
-
-func (l *load) run(ctx context.Context, pace *rate.Limiter) error {
-	l.ids = map[string][]int{}
-	for pace.Wait(ctx) == nil {
-		// The act is finished even when the time is up: a cancelled commit would leave it open what happened, which is
-		// fine for cdc, but the connection would be lost.
-		if err := l.transaction(context.WithoutCancel(ctx)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-var errRollback = errors.New("rolled back on purpose")
-
-// transaction does one to five things to documents, sometimes below a savepoint, and sometimes in vain.
-func (l *load) transaction(ctx context.Context) error {
-	before := map[string][]int{}
-	for table, ids := range l.ids {
-		before[table] = append([]int(nil), ids...)
-	}
-	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		for range 1 + l.random.IntN(5) {
-			do := func(tx pgx.Tx) error { return l.act(ctx, tx) }
-			var err error
-			if l.random.IntN(4) == 0 {
-				err = pgx.BeginFunc(ctx, tx, do)
-			} else {
-				err = do(tx)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if l.random.IntN(10) == 0 {
-			return errRollback
-		}
-		return nil
-	})
-	if err != nil {
-		l.ids = before
-	}
-	if errors.Is(err, errRollback) {
-		return nil
-	}
-	return err
-}
-
-func (l *load) act(ctx context.Context, tx pgx.Tx) error {
-	table := []string{"posts", "events"}[l.random.IntN(2)]
-	ids := l.ids[table]
-	if len(ids) < 5 || len(ids) < 40 && l.random.IntN(5) == 0 {
-		var id int
-		err := tx.QueryRow(ctx, "INSERT INTO "+table+" (title, content, _status) VALUES ($1, $2, $3) RETURNING id",
-			l.title(), l.content(), l.status()).Scan(&id)
-		l.ids[table] = append(ids, id)
-		return err
-	}
-	n := l.random.IntN(len(ids))
-	set := func(what string, values ...any) error {
-		_, err := tx.Exec(ctx, "UPDATE "+table+" SET updated_at = now(), "+what+" WHERE id = $1", append([]any{ids[n]}, values...)...)
-		return err
-	}
-	switch l.random.IntN(10) {
-	case 0:
-		l.ids[table] = append(append([]int(nil), ids[:n]...), ids[n+1:]...)
-		_, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE id = $1", ids[n])
-		return err
-	case 1, 2:
-		return set("_status = $2", l.status())
-	case 3:
-		if table == "events" {
-			return set("deleted_at = CASE WHEN deleted_at IS NULL THEN now() END")
-		}
-		return set("title = title") // a save that changes nothing
-	case 4, 5:
-		return set("title = $2", l.title())
-	default:
-		return set("content = $2, _status = $3", l.content(), l.status())
-	}
-}
-
-func (l *load) status() string {
-	if l.random.IntN(4) == 0 {
-		return "draft"
-	}
-	return "published"
-}
-
-func (l *load) title() string { return "Title " + l.word() }
-
-// word is one that no other text has.
-func (l *load) word() string {
-	l.words++
-	return fmt.Sprintf("w%dx%d", l.writer, l.words)
-}
-
-// content is a text of one to several chunks.
-func (l *load) content() string {
-	paragraphs := []string{"Short " + l.word()}
-	if l.random.IntN(3) == 0 {
-		paragraphs = long(l.word() + "p")[:1+l.random.IntN(40)]
-	}
-	text, err := json.Marshal(payloadtest.RichText(paragraphs...))
-	if err != nil {
-		panic(err)
-	}
-	return string(text)
-}
-
-// editor does through Payload what editors do.
-func editor(ctx context.Context, app *payloadtest.App, random *rand.Rand, pace *rate.Limiter) error {
-	var ids []string
-	for n := 0; pace.Wait(ctx) == nil; n++ {
-		ctx := context.WithoutCancel(ctx)
-		text := fields{"title": fmt.Sprint("Edited ", n), "content": payloadtest.RichText(fmt.Sprintf("Edition%d of this text.", n))}
-		if len(ids) < 10 {
-			id, err := app.Create(ctx, "docPages", text, fields{"draft": true})
-			if err != nil {
-				return err
-			}
-			ids = append(ids, id)
-			continue
-		}
-		i := random.IntN(len(ids))
-		var err error
-		switch random.IntN(5) {
-		case 0:
-			err = app.SaveDraft(ctx, "docPages", ids[i], text)
-		case 1:
-			err = app.Unpublish(ctx, "docPages", ids[i])
-		case 2:
-			err = app.Delete(ctx, "docPages", ids[i])
-			ids = append(ids[:i], ids[i+1:]...)
-		default:
-			err = app.Publish(ctx, "docPages", ids[i], text)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
