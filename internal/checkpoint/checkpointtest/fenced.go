@@ -68,18 +68,24 @@ func testTakeover(t *testing.T, open Open) {
 	var mu sync.Mutex
 	acknowledged := map[document.Key]bool{}
 	var count atomic.Int64
+	var over atomic.Bool
 	enough := make(chan struct{})
 	var workers sync.WaitGroup
 	for w := range 4 {
 		workers.Go(func() {
 			for i := 0; ; i++ {
 				k := key("posts", fmt.Sprintf("%d-%d", w, i))
+				late := over.Load()
 				err := old.Save(context.Background(), owed.Delta{Owe: []owed.Debt{{Key: k, Strength: owed.Look}}})
 				if errors.Is(err, owed.ErrFenced) {
 					return
 				}
 				if err != nil {
 					t.Error(err)
+					return
+				}
+				if late {
+					t.Errorf("%s was saved by the old instance after the takeover", k)
 					return
 				}
 				mu.Lock()
@@ -93,6 +99,7 @@ func testTakeover(t *testing.T, open Open) {
 	}
 	<-enough
 	taken, err := again().Claim(t.Context())
+	over.Store(true)
 	workers.Wait()
 	must(t, err)
 	read := map[document.Key]bool{}
