@@ -186,10 +186,20 @@ func (p *Process) Get(ctx context.Context, path string) (code int, body []byte, 
 	return resp.StatusCode, body, err
 }
 
-// Status is what /api/status tells, as far as tests care.
+// Status is what /api/status and `cdc status --json` tell, as far as tests care. The names are a promise to users, so
+// they are spelled out once more here.
 type Status struct {
-	Owed   *int `json:"owed"`
-	Parked *int `json:"parked"`
+	State string `json:"state"`
+	Owed  struct {
+		Documents int               `json:"documents"`
+		Sweeps    []json.RawMessage `json:"sweeps"`
+	} `json:"owed"`
+	Parked      int `json:"parked"`
+	Collections []struct {
+		Slug      string `json:"slug"`
+		Published *int   `json:"published"`
+		Indexed   int    `json:"indexed"`
+	} `json:"collections"`
 }
 
 // Status asks /api/status.
@@ -206,8 +216,8 @@ func (p *Process) Status(t testing.TB) (Status, error) {
 	if err := json.Unmarshal(body, &s); err != nil {
 		return s, fmt.Errorf("/api/status: %w: %s", err, body)
 	}
-	if s.Owed == nil || s.Parked == nil {
-		return s, fmt.Errorf("/api/status does not say what is owed and parked: %s", body)
+	if s.State == "" {
+		return s, fmt.Errorf("/api/status has no state: %s", body)
 	}
 	return s, nil
 }
@@ -222,8 +232,8 @@ func (w *World) WaitSettled(t testing.TB, p *Process) {
 		if err != nil {
 			return append(problems, err.Error())
 		}
-		if *s.Owed > 0 || *s.Parked > 0 {
-			problems = append(problems, fmt.Sprintf("%d owed, %d parked", *s.Owed, *s.Parked))
+		if s.Owed.Documents > 0 || len(s.Owed.Sweeps) > 0 || s.Parked > 0 {
+			problems = append(problems, fmt.Sprintf("%s: %d documents and %d sweeps owed, %d parked", s.State, s.Owed.Documents, len(s.Owed.Sweeps), s.Parked))
 		}
 		return problems
 	})
