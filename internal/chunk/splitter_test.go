@@ -80,14 +80,14 @@ func check(t fataler, s *chunk.Splitter, limit int, e document.Entry, chunks []d
 	out := []rune(squash(all.String()))
 	at := 0
 	for _, b := range e.Blocks {
+		if chunk.Blank(b.Text) {
+			continue
+		}
 		for _, r := range squash(chunk.Clean(b.Text)) {
 			for at < len(out) && out[at] != r {
 				at++
 			}
 			if at == len(out) {
-				if chunk.Blank(b.Text) {
-					return
-				}
 				t.Fatalf("text was lost: %.80q, from %.80q", string(r), b.Text)
 			}
 			at++
