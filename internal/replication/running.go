@@ -28,7 +28,7 @@ type Waiting struct {
 	Application string
 	State       string // of the session: "active", "idle in transaction", …; empty when hidden from this role
 	Wait        string // what it waits for itself, "SyncRep" when a standby holds it; empty when nothing or hidden
-	Query       string // at most 200 characters, without literals hidden: do not log it where others read; empty when hidden
+	Query       string // its first 200 characters, literals and all, so not for a log; empty when hidden from this role
 }
 
 // String is for logs: who, for how long, doing what.

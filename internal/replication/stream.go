@@ -98,12 +98,13 @@ func open(ctx context.Context, conn *pgx.Conn, config Config) (*Stream, error) {
 	}
 	var timeout int64 // milliseconds
 	var flushed, standbys, application string
-	var published bool
+	var published, standby bool
 	err = conn.QueryRow(ctx, `
-		SELECT (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_sender_timeout'), pg_current_wal_flush_lsn()::text,
+		SELECT (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_sender_timeout'),
+		       pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN '0/0' ELSE pg_current_wal_flush_lsn() END::text,
 		       current_setting('synchronous_standby_names'), current_setting('application_name'),
 		       EXISTS (SELECT FROM pg_publication WHERE pubname = $1)`,
-		config.Publication).Scan(&timeout, &flushed, &standbys, &application, &published)
+		config.Publication).Scan(&timeout, &standby, &flushed, &standbys, &application, &published)
 	if err != nil {
 		return nil, fmt.Errorf("inspect the server: %w", err)
 	}
@@ -112,6 +113,9 @@ func open(ctx context.Context, conn *pgx.Conn, config Config) (*Stream, error) {
 		return nil, err
 	}
 	switch {
+	case standby:
+		return nil, refused(errors.New("this server is a standby, and nothing can be confirmed on it"),
+			"point DATABASE_URI (or CDC_REPLICATION_URI) at the primary")
 	case config.From > end:
 		return nil, fmt.Errorf("resume from %s, where the log ends at %s: %w", config.From, end, ErrAhead)
 	case config.From != 0 && config.From < slot.ConfirmedLSN:
@@ -212,8 +216,9 @@ func (s *Stream) Run(ctx context.Context, receiver Receiver) error {
 	go func() { tended <- s.tend(ctx, done) }()
 	err := s.read()
 	close(done)
-	// Whoever closed the connection knows better why than the read that failed because of it.
-	if cause := <-tended; cause != nil {
+	// Whoever closed the connection knows why; the read that broke because of it does not. But a server that hung up has
+	// perhaps said its reason before the tender found it gone.
+	if cause := <-tended; cause != nil && (errors.Is(cause, ErrStalled) || errors.Is(err, net.ErrClosed)) {
 		s.broken = true
 		return cause
 	}
