@@ -22,10 +22,10 @@ func (x *Index) Upsert(ctx context.Context, vectors []document.Vector) error {
 			return err
 		}
 	}
-	var body []byte
 	sent := 0
 	for begin := 0; begin < len(vectors); {
-		body = append(body[:0], '[')
+		// A new buffer each time: after an early answer the last one may still be on its way out.
+		body := append(make([]byte, 0, x.size(vectors[begin:], tails[begin:])), '[')
 		end := begin
 		for ; end < len(vectors) && end-begin < x.cfg.MaxBatch; end++ {
 			size := len(body)
@@ -47,6 +47,19 @@ func (x *Index) Upsert(ctx context.Context, vectors []document.Vector) error {
 		begin = end
 	}
 	return nil
+}
+
+// size is about as many bytes as the next request will have: a value takes twelve to thirteen.
+func (x *Index) size(vectors []document.Vector, tails [][]byte) int {
+	n := 2
+	for i := range min(len(vectors), x.cfg.MaxBatch) {
+		one := len(`{"id":"","vector":[]`) + len(vectors[i].ID) + 13*len(vectors[i].Values) + len(tails[i])
+		if i > 0 && n+one > x.cfg.MaxBytes {
+			break
+		}
+		n += one
+	}
+	return n
 }
 
 // write sends one of a call's writes, sent of which were applied before.
