@@ -78,8 +78,10 @@ func (s *Server) Addr() string {
 // Run listens and answers until ctx ends, then finishes the requests in hand, for at most three seconds. It returns nil
 // on that clean end.
 func (s *Server) Run(ctx context.Context) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Addr)
 	if err != nil {
