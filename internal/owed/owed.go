@@ -76,3 +76,8 @@ type Parked struct {
 	Since    time.Time
 	Blocker  document.Key // the document whose vector id it would share; zero when that is not the reason
 }
+
+// String is the word for status pages.
+func (s Stage) String() string {
+	return [...]string{"listing", "marking", "counting", "releasing"}[min(s, Releasing)]
+}

@@ -27,6 +27,8 @@ type Config struct {
 	Saved func(lsn wal.LSN, err error)
 	// Observe is called with what became of each document, from many goroutines. Nil ignores it.
 	Observe func(Outcome)
+	// BeforeSweep is called before a sweep begins or goes on, and may make it wait. Nil lets it begin.
+	BeforeSweep func(ctx context.Context) error
 	// Estimate is how many published documents a collection has, for progress. Nil and zero mean unknown.
 	Estimate func(ctx context.Context, collection string) int
 	Logger   *slog.Logger // nil discards
@@ -172,11 +174,21 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	return p.saver.save(context.WithoutCancel(ctx), true)
+	return p.Save(context.WithoutCancel(ctx))
 }
+
+// Save saves a checkpoint now.
+func (p *Pipeline) Save(ctx context.Context) error { return p.saver.save(ctx, true) }
 
 // Ask requests a checkpoint soon: the server waits for one.
 func (p *Pipeline) Ask() { p.saver.Ask() }
+
+// SavedAt is when the last checkpoint was saved; before the first, when the pipeline was made.
+func (p *Pipeline) SavedAt() time.Time {
+	p.saver.mu.Lock()
+	defer p.saver.mu.Unlock()
+	return p.saver.at
+}
 
 // Debounce is how long a sweep owed by the log waits for more marks of it.
 func (p *Pipeline) Debounce() time.Duration { return p.cfg.Debounce }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"payload-cdc/internal/owed"
@@ -17,6 +18,7 @@ type Saver struct {
 	log   *slog.Logger
 	asked chan struct{}
 
+	mu     sync.Mutex // one save at a time
 	saved  wal.LSN
 	at     time.Time // of the last save
 	failed bool
@@ -62,6 +64,8 @@ func (s *Saver) Run(ctx context.Context) error {
 // save saves one checkpoint and confirms it. An idle position is saved only when it was asked for, or every
 // IdleEvery: what saving writes to the log must not be a reason to save again.
 func (s *Saver) save(ctx context.Context, asked bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	delta, worth := s.dirty.Capture()
 	if !worth && (delta.LSN == s.saved || !asked && time.Since(s.at) < s.cfg.IdleEvery) {
 		return nil

@@ -93,8 +93,8 @@ func (d *Dirty) markSweep(m SweepMark, xid wal.XID, now time.Time) {
 	d.unsaved.sweeps[m.Collection] = struct{}{}
 }
 
-// schedule gives every collection without a sweep a look sweep at the given distance, and forgets the sweeps of
-// collections that are no longer indexed.
+// schedule gives every collection without a sweep a look sweep at the given distance, and forgets those of collections
+// that are no longer indexed.
 func (d *Dirty) schedule(collections []string, every time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -103,8 +103,9 @@ func (d *Dirty) schedule(collections []string, every time.Duration) {
 			d.scheduleOne(c, every)
 		}
 	}
-	for c := range d.sweeps {
-		if c != "" && !slices.Contains(collections, c) {
+	now := time.Now()
+	for c, s := range d.sweeps {
+		if c != "" && s.scheduled(now) && !slices.Contains(collections, c) {
 			delete(d.sweeps, c)
 			d.unsaved.sweeps[c] = struct{}{}
 		}

@@ -190,7 +190,10 @@ func feed(ctx context.Context, w *world, p *pipeline.Pipeline, from wal.LSN) {
 
 // disturb changes documents for a while, with outages of the providers.
 func disturb(w *world) {
-	for range 10 + w.random.IntN(40) {
+	w.mu.Lock()
+	n := 10 + w.random.IntN(40)
+	w.mu.Unlock()
+	for range n {
 		w.mu.Lock()
 		key := document.Key{Collection: []string{"a", "b"}[w.random.IntN(2)], ID: fmt.Sprint("d", w.random.IntN(20))}
 		v := version{published: w.random.IntN(4) > 0}

@@ -121,10 +121,9 @@ func compareKeys(a, b document.Key) int { return strings.Compare(a.String(), b.S
 
 // current is the newest version of a document that a snapshot taken now can see. w.mu is held.
 func (w *world) current(key document.Key) version {
-	list := w.versions[key]
-	for i := len(list) - 1; i >= 0; i-- {
-		if !w.hidden[list[i].xid] {
-			return list[i]
+	for _, v := range slices.Backward(w.versions[key]) {
+		if !w.hidden[v.xid] {
+			return v
 		}
 	}
 	return version{}

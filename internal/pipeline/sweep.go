@@ -44,8 +44,8 @@ func (s *Sweeper) Run(ctx context.Context) error {
 			s.log.Warn("sweep failed; it goes on where it was", "collection", scopeName(sweep.Collection), "err", err)
 		}
 		every := s.cfg.SweepEvery
-		if sweep.Collection == "" {
-			every = 0
+		if !slices.Contains(s.cfg.Source.Collections(), sweep.Collection) {
+			every = 0 // everything, or a collection that has left
 		}
 		s.dirty.endSweep(sweep, held, every, err)
 	}
@@ -55,6 +55,11 @@ var errStale = errors.New("the sweep was marked again")
 
 // sweep runs one sweep from where it is to its end. It returns the number of absent documents it holds back.
 func (s *Sweeper) sweep(ctx context.Context, sweep owed.Sweep) (held int, err error) {
+	if s.cfg.BeforeSweep != nil {
+		if err := s.cfg.BeforeSweep(ctx); err != nil {
+			return 0, err
+		}
+	}
 	if err := s.visible(ctx, sweep); err != nil {
 		return 0, err
 	}
@@ -273,10 +278,10 @@ func (p *progress) say(doing string, n, total int) {
 	}
 	p.last = time.Now()
 	if total > 0 {
-		p.log.Info(doing, "collection", scopeName(p.collection), "documents", n, "of", total)
+		p.log.Info("sweep goes on", "doing", doing, "collection", scopeName(p.collection), "done", n, "of", total)
 		return
 	}
-	p.log.Info(doing, "collection", scopeName(p.collection), "documents", n)
+	p.log.Info("sweep goes on", "doing", doing, "collection", scopeName(p.collection), "done", n)
 }
 
 func scopeName(collection string) string {

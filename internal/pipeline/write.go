@@ -74,6 +74,7 @@ func (r *Reconciler) write(ctx context.Context, works []*work) {
 	if len(admitted) == 0 {
 		return
 	}
+	began := time.Now()
 	works, err := r.intend(ctx, admitted)
 	if err != nil {
 		for _, w := range admitted {
@@ -84,7 +85,7 @@ func (r *Reconciler) write(ctx context.Context, works []*work) {
 	var settle []owed.Holding
 	var done, failed []*work
 	var why error
-	for _, one := range r.apply(ctx, works) {
+	for _, one := range r.apply(ctx, works, began) {
 		switch {
 		case one.err == nil:
 			settle = append(settle, one.w.holding())
@@ -164,16 +165,16 @@ type applied struct {
 	err error
 }
 
-// apply makes the changes in the index. A permanent error of several documents is halved until the culprit stands
+// apply makes the changes in the index; began is when their intents were announced. A permanent error of several documents is halved until the culprit stands
 // alone.
-func (r *Reconciler) apply(ctx context.Context, works []*work) []applied {
+func (r *Reconciler) apply(ctx context.Context, works []*work, began time.Time) []applied {
 	if len(works) == 0 {
 		return nil
 	}
-	err := r.applyAll(ctx, works)
+	err := r.applyAll(ctx, works, began)
 	if err != nil && failure.Of(err).Class == failure.Permanent && len(works) > 1 {
 		half := len(works) / 2
-		return append(r.apply(ctx, works[:half]), r.apply(ctx, works[half:])...)
+		return append(r.apply(ctx, works[:half], began), r.apply(ctx, works[half:], began)...)
 	}
 	all := make([]applied, len(works))
 	for i, w := range works {
@@ -183,7 +184,7 @@ func (r *Reconciler) apply(ctx context.Context, works []*work) []applied {
 }
 
 // applyAll upserts, then deletes, what the works need.
-func (r *Reconciler) applyAll(ctx context.Context, works []*work) error {
+func (r *Reconciler) applyAll(ctx context.Context, works []*work, began time.Time) error {
 	var vectors []document.Vector
 	var leftover []string
 	for _, w := range works {
@@ -194,14 +195,13 @@ func (r *Reconciler) applyAll(ctx context.Context, works []*work) error {
 		}
 		leftover = append(leftover, w.change.Delete...)
 	}
-	began := time.Now()
 	step := func(do func(context.Context) error) error {
-		if time.Since(began) > r.cfg.WriteTimeout {
+		for time.Since(began) > r.cfg.WriteTimeout {
 			// The intents would run out before a very large document is written: renew them.
+			began = time.Now()
 			if _, err := r.intend(ctx, works); err != nil {
 				return err
 			}
-			began = time.Now()
 		}
 		ctx, cancel := context.WithTimeout(ctx, r.cfg.WriteTimeout)
 		defer cancel()

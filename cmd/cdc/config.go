@@ -1,0 +1,299 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"payload-cdc/internal/daemon"
+)
+
+// settings is the environment: every variable, its default and what it is for. A secret can also come from the file
+// that NAME_FILE names.
+type settings struct {
+	DatabaseURI    string   `env:"DATABASE_URI" secret:"uri" help:"Payload's own database, postgres://… (also DATABASE_URL, POSTGRES_URL)"`
+	ReplicationURI string   `env:"CDC_REPLICATION_URI" secret:"uri" help:"direct connection to the same database, when DATABASE_URI goes through a pooler"`
+	StateURI       string   `env:"CDC_STATE_URI" secret:"uri" help:"where checkpoint and ledger live, postgres://…; DATABASE_URI by default"`
+	StateSchema    string   `env:"CDC_STATE_SCHEMA" envDefault:"payload_cdc" help:"schema for checkpoint and ledger; never Payload's own"`
+	PayloadSchema  string   `env:"CDC_PAYLOAD_SCHEMA" envDefault:"public" help:"Payload's schemaName"`
+	Slot           string   `env:"CDC_SLOT" envDefault:"payload_cdc" help:"replication slot"`
+	Publication    string   `env:"CDC_PUBLICATION" envDefault:"payload_cdc" help:"publication"`
+	Collections    []string `env:"CDC_COLLECTIONS" help:"slugs to index, as in the Payload project, joined by commas; every collection with drafts by default"`
+
+	OpenAIKey       string `env:"OPENAI_API_KEY" secret:"all" help:"key of the embedding provider"`
+	OpenAIBaseURL   string `env:"OPENAI_BASE_URL" secret:"uri" help:"any OpenAI-compatible server, with its /v1; OpenAI by default"`
+	EmbedModel      string `env:"CDC_EMBED_MODEL" envDefault:"text-embedding-3-small" help:"embedding model"`
+	EmbedDimensions int    `env:"CDC_EMBED_DIMENSIONS" envDefault:"1024" help:"dimensions of the vectors; the index must have as many"`
+
+	Index            string        `env:"CDC_INDEX" envDefault:"upstash" help:"vector index: upstash"`
+	UpstashURL       string        `env:"UPSTASH_VECTOR_REST_URL" secret:"uri" help:"URL of the Upstash Vector index"`
+	UpstashToken     string        `env:"UPSTASH_VECTOR_REST_TOKEN" secret:"all" help:"a token that may write"`
+	UpstashNamespace string        `env:"CDC_UPSTASH_NAMESPACE" help:"namespace; the default one by default"`
+	IndexTimeout     time.Duration `env:"CDC_INDEX_TIMEOUT" envDefault:"30s" help:"of one request to the index; a write without an answer is in doubt for three times as long"`
+
+	HTTPAddr  string `env:"CDC_HTTP_ADDR" envDefault:"127.0.0.1:8090" help:"address of health, metrics and status; off serves none"`
+	LogLevel  string `env:"CDC_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	LogFormat string `env:"CDC_LOG_FORMAT" help:"text or json; text on a terminal and json elsewhere by default"`
+}
+
+// aliases are other names that a Payload project may have given the same thing; the first that is set counts.
+var aliases = map[string][]string{"DATABASE_URI": {"DATABASE_URL", "POSTGRES_URL"}}
+
+// load reads the environment. Unknown CDC_ variables are mistakes.
+func load() (settings, error) {
+	environ := env.ToMap(os.Environ())
+	for name, others := range aliases {
+		for _, other := range others {
+			if environ[name] == "" {
+				environ[name] = environ[other]
+			}
+		}
+	}
+	known := map[string]bool{}
+	for _, f := range fields() {
+		known[f.name] = true
+		if f.secret == "" {
+			continue
+		}
+		known[f.name+"_FILE"] = true
+		if path := environ[f.name+"_FILE"]; path != "" {
+			if environ[f.name] != "" {
+				return settings{}, &usageError{fmt.Errorf("%s and %s_FILE are both set: keep one", f.name, f.name)}
+			}
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return settings{}, &usageError{fmt.Errorf("%s_FILE: %w", f.name, err)}
+			}
+			environ[f.name] = strings.TrimSpace(string(content))
+		}
+	}
+	for name := range environ {
+		if strings.HasPrefix(name, "CDC_") && !known[name] && !strings.HasPrefix(name, "CDC_TEST_") && !strings.HasPrefix(name, "CDC_E2E_") {
+			return settings{}, &usageError{fmt.Errorf("%s is not a variable of cdc%s: see cdc env", name, nearest(name, known))}
+		}
+	}
+	var s settings
+	if err := env.ParseWithOptions(&s, env.Options{Environment: environ}); err != nil {
+		return settings{}, &usageError{err}
+	}
+	if err := s.check(); err != nil {
+		return settings{}, &usageError{err}
+	}
+	for _, f := range fields() {
+		if f.secret != "" {
+			secrets = append(secrets, secretParts(environ[f.name], f.secret)...)
+		}
+	}
+	return s, nil
+}
+
+// check says what no command could work with.
+func (s settings) check() error {
+	switch {
+	case s.DatabaseURI == "":
+		return errors.New("DATABASE_URI is not set: give Payload's own database, e.g. postgres://user:password@host:5432/database")
+	case s.Index != "upstash":
+		return fmt.Errorf("CDC_INDEX=%s: this version knows upstash only", s.Index)
+	case s.StateSchema == s.PayloadSchema:
+		return fmt.Errorf("CDC_STATE_SCHEMA=%s is Payload's own schema: Payload's dev push drops tables there that it does not know; give another", s.StateSchema)
+	case s.EmbedDimensions < 1:
+		return fmt.Errorf("CDC_EMBED_DIMENSIONS=%d: must be positive", s.EmbedDimensions)
+	case s.IndexTimeout < 100*time.Millisecond:
+		return fmt.Errorf("CDC_INDEX_TIMEOUT=%s: must be at least 100ms", s.IndexTimeout)
+	case !slices.Contains([]string{"debug", "info", "warn", "error"}, strings.ToLower(s.LogLevel)):
+		return fmt.Errorf("CDC_LOG_LEVEL=%s: want debug, info, warn or error", s.LogLevel)
+	case !slices.Contains([]string{"", "text", "json"}, s.LogFormat):
+		return fmt.Errorf("CDC_LOG_FORMAT=%s: want text or json", s.LogFormat)
+	}
+	return nil
+}
+
+// providers says what is missing for commands that embed or write vectors.
+func (s settings) providers() error {
+	switch {
+	case s.UpstashURL == "":
+		return &usageError{errors.New("UPSTASH_VECTOR_REST_URL is not set: copy it from the index's page, with UPSTASH_VECTOR_REST_TOKEN")}
+	case s.UpstashToken == "":
+		return &usageError{errors.New("UPSTASH_VECTOR_REST_TOKEN is not set: copy it from the index's page; it must be the one that may write")}
+	case s.OpenAIKey == "" && s.OpenAIBaseURL == "":
+		return &usageError{errors.New("OPENAI_API_KEY is not set; for another OpenAI-compatible server set OPENAI_BASE_URL")}
+	}
+	return nil
+}
+
+// daemon maps the environment to what a daemon is told.
+func (s settings) daemon(logs io.Writer) daemon.Config {
+	addr := s.HTTPAddr
+	if addr == "off" {
+		addr = ""
+	}
+	return daemon.Config{
+		DatabaseURI: s.DatabaseURI, ReplicationURI: s.ReplicationURI, StateURI: s.StateURI, PayloadSchema: s.PayloadSchema,
+		StateSchema: s.StateSchema, Slot: s.Slot, Publication: s.Publication, Collections: s.Collections,
+		OpenAIKey: s.OpenAIKey, OpenAIBaseURL: s.OpenAIBaseURL, EmbedModel: s.EmbedModel, EmbedDimensions: s.EmbedDimensions,
+		UpstashURL: s.UpstashURL, UpstashToken: s.UpstashToken, UpstashNamespace: s.UpstashNamespace, IndexTimeout: s.IndexTimeout,
+		HTTPAddr: addr, Version: version, Logger: s.logger(logs),
+	}
+}
+
+// logger writes for people on a terminal and for machines elsewhere. Secrets are taken out of everything it writes.
+func (s settings) logger(to io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(s.LogLevel)) // checked by check
+	file, isFile := to.(*os.File)
+	terminal := isFile && term.IsTerminal(int(file.Fd()))
+	to = &redactor{to}
+	if s.LogFormat == "text" || s.LogFormat == "" && terminal {
+		return slog.New(tint.NewHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal}))
+	}
+	return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level}))
+}
+
+// field is one variable.
+type field struct{ name, byDefault, secret, help, value string }
+
+func fields() []field { return fieldsOf(settings{}) }
+
+func fieldsOf(s settings) []field {
+	v := reflect.ValueOf(s)
+	list := make([]field, 0, v.NumField())
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag
+		value := fmt.Sprint(v.Field(i).Interface())
+		if words, ok := v.Field(i).Interface().([]string); ok {
+			value = strings.Join(words, ",")
+		}
+		list = append(list, field{tag.Get("env"), tag.Get("envDefault"), tag.Get("secret"), tag.Get("help"), value})
+	}
+	return list
+}
+
+func newConfig() *cobra.Command {
+	return &cobra.Command{
+		Use: "config", Short: "Print the configuration in force, secrets removed",
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := load()
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
+			for _, f := range fieldsOf(s) {
+				value := f.value
+				if f.secret == "all" && value != "" {
+					value = "(set)"
+				}
+				fmt.Fprintf(w, "%s\t%s\n", f.name, redact(value))
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func newEnv() *cobra.Command {
+	return &cobra.Command{
+		Use: "env", Short: "List the environment variables, their defaults and what they are for",
+		RunE: func(c *cobra.Command, _ []string) error {
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
+			for _, f := range fields() {
+				fmt.Fprintf(w, "%s\t%s\t%s\n", f.name, f.byDefault, f.help)
+			}
+			return w.Flush()
+		},
+	}
+}
+
+// nearest suggests a known name for an unknown one.
+func nearest(name string, known map[string]bool) string {
+	best, least := "", 4
+	for k := range known {
+		if d := distance(name, k); d < least || d == least && k < best {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return " (did you mean " + best + "?)"
+}
+
+// distance is how many letters differ between two words (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		last := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			next := row[j+1]
+			if a[i] != b[j] {
+				last++
+			}
+			row[j+1] = min(last, row[j+1]+1, row[j]+1)
+			last = next
+		}
+	}
+	return row[len(b)]
+}
+
+// secrets are the words that appear in nothing we print. They are set once, by load.
+var secrets []string
+
+// secretParts are the parts of a variable's value that must not be seen: all of it, or the password of a URI.
+func secretParts(value, kind string) []string {
+	if value == "" {
+		return nil
+	}
+	if kind == "all" {
+		return []string{value}
+	}
+	u, err := url.Parse(value)
+	if err != nil {
+		return []string{value}
+	}
+	var parts []string
+	if password, ok := u.User.Password(); ok && password != "" {
+		parts = append(parts, password, url.QueryEscape(password), url.PathEscape(password))
+	}
+	if password := u.Query().Get("password"); password != "" {
+		parts = append(parts, password, url.QueryEscape(password))
+	}
+	return parts
+}
+
+var keywordPassword = regexp.MustCompile(`(?i)(password\s*=\s*)('[^']*'|\S+)`)
+
+// redact takes the secrets out of a text.
+func redact(text string) string {
+	for _, s := range secrets {
+		if len(s) >= 3 {
+			text = strings.ReplaceAll(text, s, "***")
+		}
+	}
+	return keywordPassword.ReplaceAllString(text, "${1}***")
+}
+
+// redactor is a writer whose text is redacted. slog writes one line at a time.
+type redactor struct{ to io.Writer }
+
+func (r *redactor) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(r.to, redact(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}

@@ -1,0 +1,83 @@
+// Package daemon builds the parts and runs them until the context ends. The command line, the demo and the tests all
+// run this one assembly.
+//
+// The life of a daemon: it stands by until the slot is free, takes over the state (own), and then reads, reconciles
+// and saves until its context ends or a newer instance takes over; then it stands by again. The invariant is the
+// order in which things are prepared: publication, slot, debts, position; dying between any two of them repeats work
+// and loses nothing.
+package daemon
+
+import (
+	"log/slog"
+	"time"
+
+	"payload-cdc/internal/chunk"
+	"payload-cdc/internal/replication"
+)
+
+// Config is everything a daemon can be told. URIs and tokens are secrets and appear in no log.
+type Config struct {
+	DatabaseURI    string // Payload's own database; required
+	ReplicationURI string // a direct connection, when DatabaseURI goes through a pooler; DatabaseURI when empty
+	StateURI       string // where checkpoint and ledger live; DatabaseURI when empty
+	PayloadSchema  string // "public" when empty
+	StateSchema    string // "payload_cdc" when empty
+	Slot           string // "payload_cdc" when empty
+	Publication    string // "payload_cdc" when empty
+	Collections    []string
+
+	OpenAIKey       string
+	OpenAIBaseURL   string
+	EmbedModel      string // text-embedding-3-small when empty
+	EmbedDimensions int    // 1024 when zero
+
+	UpstashURL       string
+	UpstashToken     string
+	UpstashNamespace string
+	IndexTimeout     time.Duration // of one index request; 30 s when zero
+
+	HTTPAddr string // of health, metrics and status; empty serves none
+	Instance string // names this process for people; host and process id when empty
+	Version  string
+	Logger   *slog.Logger // nil discards
+
+	// UntilCaughtUp ends Run once everything that had been committed before it began is in the index.
+	UntilCaughtUp bool
+	// Listening is called with the address once HTTP is served. Nil ignores it.
+	Listening func(addr string)
+	// Tick is the time between checkpoints; 1 s when zero.
+	Tick time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	word := func(s *string, otherwise string) {
+		if *s == "" {
+			*s = otherwise
+		}
+	}
+	word(&c.ReplicationURI, c.DatabaseURI)
+	word(&c.StateURI, c.DatabaseURI)
+	word(&c.PayloadSchema, "public")
+	word(&c.StateSchema, "payload_cdc")
+	word(&c.Slot, "payload_cdc")
+	word(&c.Publication, "payload_cdc")
+	word(&c.EmbedModel, "text-embedding-3-small")
+	if c.EmbedDimensions == 0 {
+		c.EmbedDimensions = 1024
+	}
+	if c.IndexTimeout == 0 {
+		c.IndexTimeout = 30 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c Config) chunks() chunk.Config {
+	return chunk.Config{Model: c.EmbedModel, Dimensions: c.EmbedDimensions}
+}
+
+func (c Config) plan(tables []replication.Table) replication.Plan {
+	return replication.Plan{Slot: c.Slot, Publication: c.Publication, Tables: tables}
+}

@@ -1,0 +1,78 @@
+package daemon
+
+import (
+	"sync/atomic"
+	"time"
+
+	"payload-cdc/internal/payload"
+	"payload-cdc/internal/pipeline"
+	"payload-cdc/internal/wal"
+)
+
+const (
+	// manyKeys is how many documents of one transaction are collected before they are marked: marking early is always
+	// safe, and a transaction of any size fits in memory.
+	manyKeys = 10_000
+	// farBehind is how much unread log makes claims wait for more marks of the same documents, bytes.
+	farBehind = 8 << 20
+)
+
+// feed turns what the log says into marks: the seam between replication, payload and pipeline.
+type feed struct {
+	pipeline *pipeline.Pipeline
+	marks    *payload.Marks
+	flushed  *atomic.Uint64 // the server's end of the log, as last asked
+	reads    func(transactions, rows int)
+	unknown  map[string]bool // tables that a discovery after their first row did not find
+
+	xid  wal.XID
+	rows int
+}
+
+func (f *feed) Begin(xid wal.XID) { f.xid = xid }
+
+func (f *feed) Row(row *wal.Row) error {
+	f.rows++
+	if err := f.marks.Row(row); err != nil {
+		if name := row.Relation.Schema + "." + row.Relation.Table; !f.unknown[name] {
+			f.unknown[name] = true
+			return err // discover again; if it is still unknown then, it has been dropped since
+		}
+		f.marks.Ignore(row.Relation)
+	}
+	if f.marks.Len() >= manyKeys {
+		f.pipeline.Dirty.Mark(pipeline.Marks{Keys: f.marks.Take(), XID: f.xid})
+	}
+	return nil
+}
+
+func (f *feed) Truncate(relations []*wal.Relation) error { return f.marks.Truncate(relations) }
+
+// Message is a heartbeat or another program's: its commit moves the position, its content says nothing to us.
+func (f *feed) Message(string, []byte) error { return nil }
+
+func (f *feed) Commit(end wal.LSN, at time.Time) error {
+	keys, sweeps, truncated := f.marks.End()
+	m := pipeline.Marks{Keys: keys, XID: f.xid, End: end, At: at}
+	for _, slug := range sweeps {
+		m.Sweeps = append(m.Sweeps, pipeline.SweepMark{
+			Collection: slug, Reason: "a child row was deleted alone", Delay: f.pipeline.Debounce(),
+		})
+	}
+	for _, slug := range truncated {
+		m.Sweeps = append(m.Sweeps, pipeline.SweepMark{Collection: slug, Reason: "TRUNCATE", Force: true})
+	}
+	f.pipeline.Dirty.Mark(m)
+	f.pipeline.Dirty.SetBehind(f.flushed.Load() > uint64(end)+farBehind)
+	f.reads(1, f.rows)
+	f.rows = 0
+	return nil
+}
+
+func (f *feed) Idle(end wal.LSN, asked bool) {
+	f.pipeline.Dirty.Idle(end)
+	f.pipeline.Dirty.SetBehind(false)
+	if asked {
+		f.pipeline.Ask()
+	}
+}

@@ -1,0 +1,312 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"payload-cdc/internal/checkpoint"
+	"payload-cdc/internal/owed"
+	"payload-cdc/internal/pipeline"
+	"payload-cdc/internal/replication"
+	"payload-cdc/internal/wal"
+)
+
+// owner is one period of owning the slot and the state. Whatever ends it, the next one begins from the store:
+// recovery is the normal path, and there is no other.
+type owner struct {
+	d        *Daemon
+	ready    prepared
+	source   *source
+	pipeline *pipeline.Pipeline
+	stream   *replication.Stream
+
+	saved     atomic.Uint64 // LSN of the last checkpoint
+	recorded  wal.LSN       // LSN in the index's owner record; used by one goroutine at a time
+	settled   atomic.Bool   // what ran when we began has ended
+	interrupt context.CancelCauseFunc
+}
+
+// Why a period of owning ends although the log could be read on.
+var (
+	errAgain   = errors.New("the database's tables or publication changed")
+	errUnsaved = errors.New("the checkpoint cannot be saved")
+)
+
+// own stands by until the slot is free, prepares, takes over the state, and works until ctx ends or something breaks.
+func (d *Daemon) own(ctx context.Context) error {
+	ready, stream, err := d.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	o := &owner{d: d, ready: ready, stream: stream}
+	defer func() {
+		// Whatever happened, the slot is left free, and the server hears how far we are.
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		if err := stream.Close(closing); err != nil {
+			d.log.Debug("stream closed", "err", err)
+		}
+	}()
+	state, err := d.takeOver(ctx)
+	if err != nil {
+		return err
+	}
+	if err := o.begin(ctx, state); err != nil {
+		return err
+	}
+	d.setOwner(o)
+	defer d.setOwner(nil)
+	return o.run(ctx)
+}
+
+// takeOver claims the state: whoever owned it before can write no more.
+func (d *Daemon) takeOver(ctx context.Context) (owed.State, error) {
+	if d.store == nil {
+		store, err := checkpoint.Open(ctx, checkpoint.Config{
+			Pool: d.state, Schema: d.cfg.StateSchema, Instance: d.cfg.Instance, Timeout: 10 * time.Second, Logger: d.log,
+		})
+		if err != nil {
+			return owed.State{}, err
+		}
+		d.store = store
+	}
+	state, err := d.store.Claim(ctx)
+	if err != nil {
+		return owed.State{}, fmt.Errorf("take over the state: %w", err)
+	}
+	return state, nil
+}
+
+// begin makes a pipeline of the state, owes what the preparation found, and saves that before anything else happens:
+// only then may the state say that it belongs to this slot and these tables.
+func (o *owner) begin(ctx context.Context, state owed.State) error {
+	d := o.d
+	marks, err := o.gaps(ctx, &state)
+	if err != nil {
+		return err
+	}
+	prints := d.fingerprints(o.ready.model)
+	for _, m := range changes(state.Fingerprints, prints) {
+		if len(marks) == 0 || m.Force {
+			marks = append(marks, m) // a sweep of everything covers the others
+		}
+	}
+	o.source = newSource(d.source, o.ready.model, d.log, o.end)
+	o.pipeline = pipeline.New(pipeline.Config{
+		Source: o.source, Chunker: d.splitter, Embedder: d.embedder, Index: d.index, Ledger: d.store, Store: d.store,
+		Logger: d.log, Saved: o.checkpointed, Observe: d.observe, Estimate: o.source.estimate, BeforeSweep: o.beforeSweep,
+		EmbedInputs: d.embedder.MaxInputs(), EmbedTokens: d.embedder.MaxTokens(),
+		WriteTimeout: d.cfg.IndexTimeout, Tick: d.cfg.Tick,
+	}, state)
+	o.pipeline.Dirty.Sweep(marks...)
+	if err := o.pipeline.Save(ctx); err != nil {
+		return fmt.Errorf("save the first checkpoint: %w", err)
+	}
+	p := state.Position
+	p.Slot, p.System, p.Timeline = d.cfg.Slot, o.ready.server.System, o.ready.server.Timeline
+	if err := d.store.SetPosition(ctx, p); err != nil {
+		return err
+	}
+	for slug := range state.Fingerprints {
+		if _, ok := prints[slug]; !ok {
+			prints[slug] = "" // no longer indexed: forgotten
+		}
+	}
+	return d.store.SetFingerprints(ctx, prints)
+}
+
+// gaps compares the state with the slot, the server and the index's owner record. It sets the state right, and returns
+// the sweeps that are owed for what may have been missed.
+func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMark, error) {
+	d, ready, p := o.d, o.ready, &state.Position
+	from := ready.slot.ConfirmedLSN
+	history := p.System != "" && (p.System != ready.server.System || p.Timeline != ready.server.Timeline)
+	var reasons []string
+	gap := func(broken bool, reason string) {
+		if broken {
+			reasons = append(reasons, reason)
+		}
+	}
+	switch {
+	case state.Fresh:
+		gap(true, "first start")
+		p.LSN = from
+	case p.System != "" && p.System != ready.server.System:
+		gap(true, "the state was saved by another database system")
+		p.LSN = from
+	case p.LSN > ready.server.Flushed:
+		gap(true, "the checkpoint is ahead of the database's log: it was restored, or failed over")
+		p.LSN = from
+	default:
+		gap(ready.created, "the slot is new")
+		gap(!ready.created && from > p.LSN, "the slot was confirmed beyond the checkpoint")
+		gap(history, "the database is on another timeline: it failed over")
+		p.LSN = max(p.LSN, from)
+	}
+	if ready.created {
+		p.SlotPoint = ready.point
+	}
+	gap(!state.Fresh && !ready.created && len(ready.change.Added) > 0, "tables joined the publication: "+tableNames(ready.change.Added))
+	record, found, err := d.index.Owner(ctx)
+	switch {
+	case err != nil:
+		d.log.Warn("the index does not say whom it belongs to; nothing is written before it does", "err", err)
+	case found && record.System != ready.server.System:
+		return nil, d.index.admit(ctx)
+	case found && record.LSN > p.LSN && len(reasons) == 0:
+		gap(true, "the index is ahead of the checkpoint: the database was restored to an older moment")
+	}
+	if history {
+		// Transaction ids of another history mean nothing here.
+		for i := range state.Debts {
+			state.Debts[i].XIDs, state.Debts[i].Strength = nil, owed.Prove
+		}
+		for i := range state.Sweeps {
+			state.Sweeps[i].XIDs = nil
+		}
+	}
+	if len(reasons) == 0 {
+		return nil, nil
+	}
+	reason := strings.Join(reasons, "; ")
+	if state.Fresh {
+		d.log.Info("first start: everything published will be indexed, and what is in the index is looked through")
+	} else {
+		d.log.Warn("changes may have been missed: everything is compared with the index", "reason", reason)
+	}
+	return []pipeline.SweepMark{{Strength: owed.Prove, Reason: reason}}, nil
+}
+
+// run reads, reconciles and saves until ctx ends or one of them cannot go on.
+func (o *owner) run(ctx context.Context) error {
+	interrupted, interrupt := context.WithCancelCause(ctx)
+	defer interrupt(nil)
+	o.interrupt = interrupt
+	g, working := errgroup.WithContext(interrupted)
+	g.Go(func() error { return o.pipeline.Run(working) })
+	g.Go(func() error { return o.read(working) })
+	g.Go(func() error { o.poll(working); return nil })
+	g.Go(func() error { o.keepOwner(working); return nil })
+	if o.d.cfg.UntilCaughtUp {
+		g.Go(func() error { return o.untilCaughtUp(working) })
+	}
+	err := g.Wait()
+	if cause := context.Cause(interrupted); cause != nil && ctx.Err() == nil {
+		err = cause
+	}
+	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	o.writeOwner(final)
+	return err
+}
+
+// read feeds the log to the pipeline until ctx ends or the stream breaks.
+func (o *owner) read(ctx context.Context) error {
+	o.d.set(streaming, "")
+	err := o.stream.Run(ctx, &feed{
+		pipeline: o.pipeline, marks: o.ready.model.Marks(), flushed: &o.d.flushed, reads: o.d.metrics.Read, unknown: o.d.unknown,
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// checkpointed is called after every attempt to save a checkpoint.
+func (o *owner) checkpointed(lsn wal.LSN, err error) {
+	if err == nil {
+		o.saved.Store(uint64(lsn))
+		o.stream.Confirm(lsn)
+		return
+	}
+	// Nothing can be confirmed, so the server must not wait for us: not with its log, and not with its shutdown.
+	o.end(fmt.Errorf("%w: %w", errUnsaved, err))
+}
+
+// end ends this period of owning.
+func (o *owner) end(cause error) {
+	if o.interrupt != nil {
+		o.interrupt(cause)
+	}
+}
+
+// beforeSweep waits until every transaction that ran when we began has ended: a table that joined the publication, or a
+// slot that was created, while one ran is complete only for what began later. After a change of the publication
+// everything begins again, because older servers keep a stale publication in a stream that was open meanwhile.
+func (o *owner) beforeSweep(ctx context.Context) error {
+	if o.settled.Load() {
+		return nil
+	}
+	err := replication.WaitForRunning(ctx, o.d.source, func(waiting []replication.Waiting) {
+		names := make([]string, len(waiting))
+		for i, w := range waiting {
+			names[i] = w.String()
+		}
+		o.d.log.Info("sweeps wait for transactions that were open when the slot or the publication changed", "open", names)
+	})
+	if err != nil {
+		return fmt.Errorf("wait for open transactions: %w", err)
+	}
+	if o.ready.change.Changed() && !o.ready.created {
+		o.end(errAgain)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	o.settled.Store(true)
+	return nil
+}
+
+// untilCaughtUp ends the run once everything that had been committed before the daemon began is in the index.
+func (o *owner) untilCaughtUp(ctx context.Context) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	var reached time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if o.pipeline.Dirty.ReadTo() < o.d.target {
+			continue
+		}
+		if reached.IsZero() {
+			reached = time.Now()
+		}
+		if !o.pipeline.Dirty.OwedSince(reached) {
+			return o.verdict()
+		}
+	}
+}
+
+// verdict says how a run until caught up ended: errCaughtUp, or what is not in the index although it should be.
+func (o *owner) verdict() error {
+	s := o.pipeline.Stats()
+	held := 0
+	for _, sweep := range s.Sweeps {
+		held += sweep.Held
+	}
+	if s.Parked > 0 || held > 0 {
+		return &verdict{fmt.Sprintf("caught up, but %d documents are parked and the removal of %d waits for a person: see cdc status", s.Parked, held)}
+	}
+	return errCaughtUp
+}
+
+// verdict is a caught-up run's bad news.
+type verdict struct{ text string }
+
+func (v *verdict) Error() string { return v.text }
+
+func tableNames(tables []replication.Table) string {
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.String()
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,123 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"payload-cdc/internal/document"
+	"payload-cdc/internal/failure"
+	"payload-cdc/internal/index"
+	"payload-cdc/internal/wal"
+)
+
+// ErrOwner means that the index belongs to another database.
+var ErrOwner = errors.New("the index belongs to another database")
+
+// guarded is an index that takes no write before it is known to belong to this database: a staging clone that was
+// started with production's keys must change nothing.
+type guarded struct {
+	index.Index
+	count func(provider string, took time.Duration, class string, inputs int)
+
+	mu      sync.Mutex
+	system  string // the source's system identifier
+	checked bool
+}
+
+// expect says which database system is read. Another one than before has to be admitted anew.
+func (g *guarded) expect(system string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.system != system {
+		g.system, g.checked = system, false
+	}
+}
+
+// admit compares the index's owner with the database we read. It asks the index once; until that has worked, nothing
+// is written.
+func (g *guarded) admit(ctx context.Context) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.checked {
+		return nil
+	}
+	owner, found, err := g.Index.Owner(ctx)
+	if err != nil {
+		return fmt.Errorf("ask the index for its owner: %w", err)
+	}
+	if found && owner.System != g.system {
+		return &failure.Error{
+			Class: failure.Systemic, Provider: "index", Rejected: true,
+			Remedy: "if this database is to feed the index from now on, run: cdc adopt. If it is a copy, give it an index or a namespace of its own",
+			Err:    fmt.Errorf("%w: its system identifier is %s, this one's is %s", ErrOwner, owner.System, g.system),
+		}
+	}
+	g.checked = true
+	return nil
+}
+
+// Upsert is the index's, once it is known to be ours.
+func (g *guarded) Upsert(ctx context.Context, vectors []document.Vector) error {
+	if err := g.admit(ctx); err != nil {
+		return err
+	}
+	return g.counted(func() error { return g.Index.Upsert(ctx, vectors) })
+}
+
+// Delete is the index's, once it is known to be ours.
+func (g *guarded) Delete(ctx context.Context, ids []string) error {
+	if err := g.admit(ctx); err != nil {
+		return err
+	}
+	return g.counted(func() error { return g.Index.Delete(ctx, ids) })
+}
+
+// Fetch is the index's.
+func (g *guarded) Fetch(ctx context.Context, ids []string) (found []document.Stored, err error) {
+	err = g.counted(func() error {
+		found, err = g.Index.Fetch(ctx, ids)
+		return err
+	})
+	return found, err
+}
+
+func (g *guarded) counted(call func() error) error {
+	began := time.Now()
+	err := call()
+	g.count("upstash", time.Since(began), class(err), 0)
+	return err
+}
+
+// ownerEvery is how often the owner record is renewed. Each renewal is a write that providers count.
+const ownerEvery = 10 * time.Minute
+
+// keepOwner writes who owns the index and how far it has come, now and again.
+func (o *owner) keepOwner(ctx context.Context) {
+	tick := time.NewTicker(ownerEvery)
+	defer tick.Stop()
+	for {
+		o.writeOwner(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// writeOwner writes the owner record, if it would say something new.
+func (o *owner) writeOwner(ctx context.Context) {
+	lsn := wal.LSN(o.saved.Load())
+	if lsn == 0 || lsn == o.recorded || o.d.index.admit(ctx) != nil {
+		return
+	}
+	err := o.d.index.SetOwner(ctx, index.Owner{System: o.ready.server.System, Slot: o.d.cfg.Slot, LSN: lsn, At: time.Now()})
+	if err != nil {
+		o.d.log.Debug("owner record not written", "err", err)
+		return
+	}
+	o.recorded = lsn
+}
