@@ -196,15 +196,16 @@ func TestPageEscapes(t *testing.T) {
 	}
 }
 
-// A client that waits for a slow status gets an answer at shutdown, and Run does not wait for the status.
+// A client that waits for a slow status gets an answer at shutdown, and Run does not leave the reading behind.
 func TestShutdownInHand(t *testing.T) {
 	asked := make(chan struct{})
-	var calls atomic.Int32
+	answered := make(chan struct{})
+	var returned atomic.Bool
 	server := admin.New(admin.Config{Addr: "127.0.0.1:0", Status: func(ctx context.Context) (admin.Status, error) {
-		if calls.Add(1) == 1 {
-			close(asked)
-		}
+		close(asked)
 		<-ctx.Done()
+		<-answered
+		returned.Store(true)
 		return admin.Status{}, ctx.Err()
 	}})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -213,6 +214,7 @@ func TestShutdownInHand(t *testing.T) {
 	<-server.Listening()
 	code := make(chan int, 1)
 	go func() {
+		defer close(answered)
 		response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(mustRequest(t, "http://"+server.Addr()+"/api/status"))
 		if err != nil {
 			code <- 0
@@ -225,6 +227,9 @@ func TestShutdownInHand(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+	if !returned.Load() {
+		t.Error("Run returned before the reading it began")
 	}
 	if got := <-code; got != http.StatusServiceUnavailable {
 		t.Errorf("the request in hand got %d", got)
