@@ -49,6 +49,11 @@ func Discover(ctx context.Context, q Querier, cfg Config) (*Model, error) {
 	if err != nil {
 		return nil, classify(err, cfg.Schema, "")
 	}
+	return newModel(c, cfg)
+}
+
+// newModel makes a Model of a catalog.
+func newModel(c *catalog, cfg Config) (*Model, error) {
 	c.link()
 	if !slices.ContainsFunc(c.tables, func(t *table) bool { return t.kind == system }) {
 		return nil, fmt.Errorf("discover collections in schema %s: %w", cfg.Schema, ErrNotPayload)

@@ -39,42 +39,50 @@ func discover(t testing.TB, pool *pgxpool.Pool, cfg Config) *Model {
 	return m
 }
 
-func TestDiscover(t *testing.T) {
+// TestEveryVersion reads the database that Payload filled, on every supported Postgres.
+func TestEveryVersion(t *testing.T) {
 	pgtest.Each(t, func(t *testing.T, version int) {
 		pool := lab(t, version)
-		m := discover(t, pool, Config{})
-		want := []Collection{
-			{Slug: "blog-posts", SlugGuessed: true, Schema: "public", Table: "blog_posts", IDType: "integer", Drafts: true, Localized: true, Fields: []string{"title", "content", "summary_lead", "internal_ref"}},
-			{Slug: "doc-pages", SlugGuessed: true, Schema: "public", Table: "doc_pages", IDType: "integer", Drafts: true, Fields: []string{"title", "h1_title", "content", "body_h_t_m_l", "camel_c_a_s_e_field2", "snake_case_field"}},
-			{Slug: "events", Schema: "public", Table: "events", IDType: "integer", Drafts: true, Trash: true, Fields: []string{"title", "content"}},
-			{Slug: "news", Schema: "public", Table: "news", IDType: "integer", Drafts: true, Fields: []string{"title", "content"}},
-			{Slug: "posts", Schema: "public", Table: "posts", IDType: "integer", Drafts: true, Fields: []string{
-				"title", "content", "description", "excerpt_short_text", "excerpt_long_text", "seo_meta_meta_title", "seo_meta_meta_description",
-				"side_note", "deep_group_inner_group_note_text", "collapsed_text", "row_text", "extra_j_s_o_n", "snippet",
-			}},
-		}
-		if diff := cmp.Diff(want, m.Collections()); diff != "" {
-			t.Errorf("collections (-want +got):\n%s", diff)
-		}
-
-		m = discover(t, pool, Config{Collections: []string{"docPages", "products", "media", "numbered", "notes", "categories", "site-settings", "blog-posts"}})
-		var got []string
-		for _, c := range m.Collections() {
-			got = append(got, strings.Join([]string{c.Slug, c.Table, c.IDType}, " "))
-			if c.SlugGuessed {
-				t.Errorf("%s was named and is called a guess", c.Slug)
-			}
-			if c.Global != (c.Slug == "site-settings") {
-				t.Errorf("%s: global %v", c.Slug, c.Global)
-			}
-		}
-		if diff := cmp.Diff([]string{
-			"blog-posts blog_posts integer", "categories categories integer", "docPages doc_pages integer", "media media integer", "notes notes integer",
-			"numbered numbered numeric", "products shop_items character varying", "site-settings site_settings integer",
-		}, got); diff != "" {
-			t.Error(diff)
-		}
+		t.Run("discover", func(t *testing.T) { testDiscover(t, pool) })
+		t.Run("published", func(t *testing.T) { testPublished(t, pool) })
+		t.Run("read", func(t *testing.T) { testRead(t, pool) })
+		t.Run("resolve", func(t *testing.T) { testResolve(t, pool) })
 	})
+}
+
+func testDiscover(t *testing.T, pool *pgxpool.Pool) {
+	m := discover(t, pool, Config{})
+	want := []Collection{
+		{Slug: "blog-posts", SlugGuessed: true, Schema: "public", Table: "blog_posts", IDType: "integer", Drafts: true, Localized: true, Fields: []string{"title", "content", "summary_lead", "internal_ref"}},
+		{Slug: "doc-pages", SlugGuessed: true, Schema: "public", Table: "doc_pages", IDType: "integer", Drafts: true, Fields: []string{"title", "h1_title", "content", "body_h_t_m_l", "camel_c_a_s_e_field2", "snake_case_field"}},
+		{Slug: "events", Schema: "public", Table: "events", IDType: "integer", Drafts: true, Trash: true, Fields: []string{"title", "content"}},
+		{Slug: "news", Schema: "public", Table: "news", IDType: "integer", Drafts: true, Fields: []string{"title", "content"}},
+		{Slug: "posts", Schema: "public", Table: "posts", IDType: "integer", Drafts: true, Fields: []string{
+			"title", "content", "description", "excerpt_short_text", "excerpt_long_text", "seo_meta_meta_title", "seo_meta_meta_description",
+			"side_note", "deep_group_inner_group_note_text", "collapsed_text", "row_text", "extra_j_s_o_n", "snippet",
+		}},
+	}
+	if diff := cmp.Diff(want, m.Collections()); diff != "" {
+		t.Errorf("collections (-want +got):\n%s", diff)
+	}
+
+	m = discover(t, pool, Config{Collections: []string{"docPages", "products", "media", "numbered", "notes", "categories", "site-settings", "blog-posts"}})
+	var got []string
+	for _, c := range m.Collections() {
+		got = append(got, strings.Join([]string{c.Slug, c.Table, c.IDType}, " "))
+		if c.SlugGuessed {
+			t.Errorf("%s was named and is called a guess", c.Slug)
+		}
+		if c.Global != (c.Slug == "site-settings") {
+			t.Errorf("%s: global %v", c.Slug, c.Global)
+		}
+	}
+	if diff := cmp.Diff([]string{
+		"blog-posts blog_posts integer", "categories categories integer", "docPages doc_pages integer", "media media integer", "notes notes integer",
+		"numbered numbered numeric", "products shop_items character varying", "site-settings site_settings integer",
+	}, got); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestTables(t *testing.T) {
