@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -199,13 +200,18 @@ func TestPageEscapes(t *testing.T) {
 // A client that waits for a slow status gets an answer at shutdown, and Run does not leave the reading behind.
 func TestShutdownInHand(t *testing.T) {
 	asked := make(chan struct{})
-	answered := make(chan struct{})
-	var returned atomic.Bool
+	read := make(chan struct{})
+	left := make(chan struct{}) // Run returned
+	var leftBehind atomic.Bool
 	server := admin.New(admin.Config{Addr: "127.0.0.1:0", Status: func(ctx context.Context) (admin.Status, error) {
+		defer close(read)
 		close(asked)
 		<-ctx.Done()
-		<-answered
-		returned.Store(true)
+		select {
+		case <-left:
+			leftBehind.Store(true)
+		case <-time.After(200 * time.Millisecond): // long enough for a Run that does not wait
+		}
 		return admin.Status{}, ctx.Err()
 	}})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -214,7 +220,6 @@ func TestShutdownInHand(t *testing.T) {
 	<-server.Listening()
 	code := make(chan int, 1)
 	go func() {
-		defer close(answered)
 		response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(mustRequest(t, "http://"+server.Addr()+"/api/status"))
 		if err != nil {
 			code <- 0
@@ -228,7 +233,9 @@ func TestShutdownInHand(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	if !returned.Load() {
+	close(left)
+	<-read
+	if leftBehind.Load() {
 		t.Error("Run returned before the reading it began")
 	}
 	if got := <-code; got != http.StatusServiceUnavailable {
