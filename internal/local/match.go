@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// accepts says whether a vector's metadata fits the filter. A vector without metadata fits only the empty filter.
+// accepts says whether a vector's metadata fits the filter. No metadata is as good as {}.
 func (f filter) accepts(v *Vector) bool {
 	if f.test == nil {
 		return true
 	}
 	var metadata any
-	if v.Metadata == nil || json.Unmarshal(v.Metadata, &metadata) != nil {
+	if v.Metadata != nil && json.Unmarshal(v.Metadata, &metadata) != nil {
 		return false
 	}
 	return f.test(metadata)
