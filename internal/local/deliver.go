@@ -64,9 +64,7 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, rule Rule, act 
 
 // send writes the header and the first n bytes of the body. The length it announces is always that of all.
 func (rep reply) send(w http.ResponseWriter, n int) {
-	for key, values := range rep.header {
-		w.Header()[key] = values
-	}
+	maps.Copy(w.Header(), rep.header)
 	kind := rep.kind
 	if kind == "" {
 		kind = "application/json"

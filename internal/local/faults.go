@@ -1,6 +1,7 @@
 package local
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -97,9 +98,9 @@ func (f *Faults) Add(r Rule) {
 func (f *Faults) Hits() map[Fault]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	hits := make(map[Fault]int, len(f.hits))
-	for fault, n := range f.hits {
-		hits[fault] = n
+	hits := maps.Clone(f.hits)
+	if hits == nil {
+		hits = map[Fault]int{}
 	}
 	return hits
 }

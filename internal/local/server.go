@@ -128,7 +128,9 @@ func (s *Server) ServeOn(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		err = server.Close()
 	}
-	<-served
+	if end := <-served; err == nil && !errors.Is(end, http.ErrServerClosed) {
+		err = end
+	}
 	if err != nil {
 		return fmt.Errorf("stop serving: %w", err)
 	}
@@ -191,8 +193,7 @@ func refusal(status int, format string, args ...any) error {
 
 // asRefused returns what to answer to an error: what it says itself, or 500.
 func asRefused(err error) *refused {
-	var e *refused
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*refused](err); ok {
 		return e
 	}
 	return &refused{http.StatusInternalServerError, "Internal server error"}

@@ -81,8 +81,7 @@ func (s *Server) Vector() http.Handler {
 			case !same(bearer(r), s.cfg.Token) && (s.cfg.ReadOnlyToken == "" || !same(bearer(r), s.cfg.ReadOnlyToken)):
 				return vectorFailure(refusal(http.StatusUnauthorized, "Unauthorized: Invalid auth token"))
 			case err != nil:
-				var large *http.MaxBytesError
-				if errors.As(err, &large) {
+				if _, large := errors.AsType[*http.MaxBytesError](err); large {
 					return vectorFailure(refusal(http.StatusRequestEntityTooLarge, "Request body is larger than %d bytes", maxBody))
 				}
 				return vectorFailure(wrongInput(nil, int64(len(body))))

@@ -21,11 +21,10 @@ const provider = "upstash"
 
 // unanswered classifies a request that got no answer. It was rejected only if it was never sent.
 func (x *Index) unanswered(ctx context.Context, err error) error {
-	var u *unsent
-	e := &failure.Error{Provider: provider, Rejected: errors.As(err, &u)}
+	_, never := errors.AsType[*unsent](err)
+	e := &failure.Error{Provider: provider, Rejected: never}
 	// The address is in every one of net/http's errors, the attempt's cause is enough.
-	var at *url.Error
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*url.Error](err); ok {
 		err = at.Err
 	}
 	if ctx.Err() != nil {
@@ -71,10 +70,10 @@ func (x *Index) result(res *http.Response, body []byte) ([]byte, error) {
 	return nil, x.refused(res, text)
 }
 
-// systemic are answers to a request that no document is to blame for. Each is the beginning of the error's text.
+// mismatch are the beginnings of refusals that no document is to blame for: the index is not what it should be.
 var mismatch = []string{"Invalid vector dimension", "This index requires", "Embedding data for this index is not allowed"}
 
-// refused classifies an answer that is not a success. DESIGN's classes; the statuses are UPSTASH's.
+// refused classifies an answer that is not a success.
 func (x *Index) refused(res *http.Response, text string) error {
 	e := &failure.Error{Provider: provider, Rejected: true, Err: fmt.Errorf("%d %s", res.StatusCode, strings.TrimSpace(text))}
 	now := x.cfg.Now()

@@ -189,29 +189,23 @@ func (t *whole) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // retryWrite repeats only what was certainly not applied: no connection was made, or the service asked to wait.
 func (x *Index) retryWrite(ctx context.Context, res *http.Response, err error) (bool, error) {
-	if ctx.Err() != nil {
-		return false, nil
+	if res == nil {
+		_, never := errors.AsType[*unsent](err)
+		return never && ctx.Err() == nil && worthwhile(err), nil
 	}
-	if err != nil {
-		var u *unsent
-		return errors.As(err, &u) && worthwhile(err), nil
-	}
-	return res.StatusCode == http.StatusTooManyRequests && x.bearable(res), nil
+	return res.StatusCode == http.StatusTooManyRequests && ctx.Err() == nil && x.bearable(res), nil
 }
 
 // retryRead repeats what may go better next time.
 func (x *Index) retryRead(ctx context.Context, res *http.Response, err error) (bool, error) {
-	if ctx.Err() != nil {
-		return false, nil
-	}
-	if err != nil {
-		return worthwhile(err), nil
+	if res == nil {
+		return ctx.Err() == nil && worthwhile(err), nil
 	}
 	switch code := res.StatusCode; {
 	case code == http.StatusNotImplemented:
 		return false, nil
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
-		return x.bearable(res), nil
+		return ctx.Err() == nil && x.bearable(res), nil
 	}
 	return false, nil
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"payload-cdc/internal/document"
@@ -160,10 +162,8 @@ func encode(v any) ([]byte, error) {
 // Delete removes vectors by id, in requests of at most 1000, one after the other. Prefixes and filters are never sent:
 // a vector id is a prefix of others.
 func (x *Index) Delete(ctx context.Context, ids []string) error {
-	for _, id := range ids {
-		if id == "" {
-			return &failure.Error{Class: failure.Permanent, Provider: provider, Rejected: true, Err: fmt.Errorf("delete a vector: an id must not be empty")}
-		}
+	if slices.Contains(ids, "") {
+		return &failure.Error{Class: failure.Permanent, Provider: provider, Rejected: true, Err: errors.New("delete a vector: an id must not be empty")}
 	}
 	sent := 0
 	for begin := 0; begin < len(ids); sent++ {
