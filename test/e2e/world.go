@@ -73,9 +73,12 @@ func New(t testing.TB, o Options) *World {
 		"CDC_LOG_FORMAT":            "text",
 		// Slots belong to the whole cluster, which other tests use too.
 		"CDC_SLOT": "cdc_" + w.DB.Name,
+		// The database does not tell docPages from doc-pages.
+		"CDC_COLLECTIONS": "posts,blog-posts,docPages,events,news",
 	}
 	if o.Variation == "alt" {
 		w.Env["CDC_PAYLOAD_SCHEMA"] = "cms"
+		w.Env["CDC_COLLECTIONS"] = "posts,blog-posts,events,news"
 	}
 	maps.Copy(w.Env, o.Env)
 	t.Cleanup(func() {
