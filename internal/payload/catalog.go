@@ -213,13 +213,6 @@ func (t *table) owns(other *table) bool {
 	return false
 }
 
-func (t *table) root() *table {
-	for t.parent != nil {
-		t = t.parent
-	}
-	return t
-}
-
 func (t *table) classify() kind {
 	if t.parent == nil {
 		if t.isVersions() {

@@ -15,8 +15,8 @@ type Config struct {
 	// Collections are slugs of collections or globals, spelled as in the Payload project. Empty means every
 	// collection with drafts.
 	Collections []string
-	MaxDocument int          // bytes of a document's text columns; beyond, it is parked. 16 MiB when zero
-	MaxBatch    int          // bytes of the text columns of one batch; beyond, it is read in parts. 64 MiB when zero
+	MaxDocument int          // bytes of a document's text columns; beyond, it is parked. 8 MiB when zero
+	MaxBatch    int          // bytes of the text columns of one batch; beyond, it is read in parts. 16 MiB when zero
 	Logger      *slog.Logger // nil discards
 }
 
@@ -25,10 +25,10 @@ func (c Config) withDefaults() Config {
 		c.Schema = "public"
 	}
 	if c.MaxDocument == 0 {
-		c.MaxDocument = 16 << 20
+		c.MaxDocument = 8 << 20
 	}
 	if c.MaxBatch == 0 {
-		c.MaxBatch = 64 << 20
+		c.MaxBatch = 16 << 20
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -55,7 +55,7 @@ func (w *walker) items(list int32, level, depth int) (err error) {
 func (w *walker) item(v int32, level, depth int) (err error) {
 	proto := document.Block{Kind: document.Item}
 	switch kind := w.kindOf(v); {
-	case isInline(kind):
+	case w.isInline(v, kind, true) && kind != "":
 		err = w.inline(v, kind, depth)
 		w.flush(proto)
 		return err
@@ -80,7 +80,7 @@ func (w *walker) item(v int32, level, depth int) (err error) {
 			}
 			err = w.inline(c, kind, depth+1)
 		default:
-			if isInline(kind) {
+			if w.isInline(c, kind, true) {
 				err = w.inline(c, kind, depth+1)
 				break
 			}

@@ -1,6 +1,7 @@
 package payload
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -10,8 +11,9 @@ import (
 
 // Rich text is bounded, whatever a database holds.
 const (
-	maxRichText = 16 << 20 // bytes of JSON
-	maxDepth    = 200      // nodes inside nodes; Payload's editor makes a handful
+	maxRichText = 8 << 20 // bytes of JSON
+	maxDepth    = 200     // nodes inside nodes; Payload's editor makes a handful
+	maxFlats    = 12      // of them that are written on one line: cells, and blocks inside text
 )
 
 var (
@@ -56,16 +58,13 @@ func ReadRichText(src []byte) (rich RichText, ok bool, err error) {
 	return RichText{Blocks: w.out, Other: w.other}, true, nil
 }
 
-// looksRich is a cheap look before a value is read: an object or a list.
+// looksRich is a cheap look before a value is read: an object, or a list of objects.
 func looksRich(src []byte) bool {
-	for _, c := range src {
-		switch c {
-		case ' ', '\n', '\t', '\r':
-			continue
-		}
-		return c == '{' || c == '['
+	src = bytes.TrimLeft(src, " \n\t\r")
+	if rest, list := bytes.CutPrefix(src, []byte("[")); list {
+		src = bytes.TrimLeft(rest, " \n\t\r")
 	}
-	return false
+	return bytes.HasPrefix(src, []byte("{"))
 }
 
 func permanent(err error) error {
@@ -100,15 +99,19 @@ type walker struct {
 	lead  string // of the first line of the list item being written: indent and marker
 	hang  string // of its further lines
 	cells int    // tables around: one inside another is only words
+	flats int    // calls of flat around
 }
 
-// node kinds that are written into the block at hand; everything else is a block, or holds blocks.
-func isInline(kind string) bool {
+// isInline says whether a node is written into the block at hand. inText is true inside a paragraph and the like: there
+// a node that the walker does not know is part of the text; elsewhere only if it is a kind of text itself.
+func (w *walker) isInline(v int32, kind string, inText bool) bool {
 	switch kind {
 	case "text", "tab", "linebreak", "link", "autolink", "inlineBlock":
 		return true
+	case "paragraph", "group", "listitem", "heading", "quote", "code", "list", "table", "horizontalrule", "block", "upload", "relationship":
+		return false
 	}
-	return false
+	return inText || w.of(w.get(v, "text"), '"') >= 0
 }
 
 // kindOf is the node's type in Lexical's words. Slate has no type for paragraphs and leaves, and other words for some.
@@ -138,11 +141,11 @@ func (w *walker) kindOf(v int32) string {
 
 // blocks writes the nodes of a list as blocks. Inline nodes among them make a paragraph.
 func (w *walker) blocks(list int32, depth int) error {
-	return w.prose(list, document.Block{Kind: document.Prose}, depth)
+	return w.prose(list, document.Block{Kind: document.Prose}, false, depth)
 }
 
 // prose writes a node's children as one block like proto, interrupted where a child is a block itself.
-func (w *walker) prose(list int32, proto document.Block, depth int) (err error) {
+func (w *walker) prose(list int32, proto document.Block, inText bool, depth int) (err error) {
 	if w.of(list, '[') < 0 {
 		return nil
 	}
@@ -150,7 +153,7 @@ func (w *walker) prose(list int32, proto document.Block, depth int) (err error) 
 		return errTooDeep
 	}
 	w.inside(list, func(_, v int32) bool {
-		if kind := w.kindOf(v); isInline(kind) {
+		if kind := w.kindOf(v); w.isInline(v, kind, inText) {
 			err = w.inline(v, kind, depth+1)
 		} else {
 			w.flush(proto)
@@ -166,14 +169,16 @@ func (w *walker) prose(list int32, proto document.Block, depth int) (err error) 
 func (w *walker) block(v int32, kind string, depth int) error {
 	children := w.get(v, "children")
 	switch kind {
-	case "paragraph", "group", "listitem":
+	case "group", "listitem":
 		return w.blocks(children, depth)
+	case "paragraph":
+		return w.prose(children, document.Block{Kind: document.Prose}, true, depth)
 	case "heading":
-		return w.prose(children, document.Block{Kind: document.Heading, Level: w.level(v)}, depth)
+		return w.prose(children, document.Block{Kind: document.Heading, Level: w.level(v)}, true, depth)
 	case "quote":
-		return w.prose(children, document.Block{Kind: document.Quote}, depth)
+		return w.prose(children, document.Block{Kind: document.Quote}, true, depth)
 	case "code":
-		return w.prose(children, document.Block{Kind: document.Code, Lang: w.string(v, "language")}, depth)
+		return w.prose(children, document.Block{Kind: document.Code, Lang: w.string(v, "language")}, true, depth)
 	case "list":
 		return w.items(v, 0, depth)
 	case "table":
@@ -193,10 +198,6 @@ func (w *walker) block(v int32, kind string, depth int) error {
 		return nil
 	}
 	w.count(kind)
-	if err := w.inline(v, "text", depth); err != nil {
-		return err
-	}
-	w.flush(document.Block{})
 	return w.blocks(children, depth)
 }
 
@@ -215,13 +216,19 @@ func (w *walker) inline(v int32, kind string, depth int) (err error) {
 	case "inlineBlock":
 		return w.flat(depth, func() error { return w.fields(w.get(v, "fields"), depth) })
 	default:
+		switch kind {
+		case "link", "autolink", "paragraph", "heading", "quote", "group", "listitem":
+		default:
+			w.count(kind)
+			w.line = append(w.line, w.string(v, "text")...)
+		}
 		list := w.of(w.get(v, "children"), '[')
 		if list < 0 {
 			return nil
 		}
 		w.inside(list, func(_, c int32) bool {
 			kind := w.kindOf(c)
-			if isInline(kind) {
+			if w.isInline(c, kind, true) {
 				err = w.inline(c, kind, depth+1)
 			} else {
 				err = w.flat(depth, func() error { return w.block(c, kind, depth+1) })
@@ -234,9 +241,12 @@ func (w *walker) inline(v int32, kind string, depth int) (err error) {
 
 // flat writes the blocks that write makes into the block at hand, on one line.
 func (w *walker) flat(depth int, write func() error) error {
-	if depth > maxDepth {
+	// Each level copies the text of those inside it, and no editor makes many.
+	if depth > maxDepth || w.flats >= maxFlats {
 		return errTooDeep
 	}
+	w.flats++
+	defer func() { w.flats-- }()
 	line, out := w.line, w.out
 	w.line, w.out = nil, nil
 	err := write()

@@ -133,6 +133,18 @@ func TestRichTextCountsWhatItDoesNotSay(t *testing.T) {
 	}
 }
 
+func TestUnknownNodesInText(t *testing.T) {
+	rich, _, err := ReadRichText([]byte(`{"root":{"type":"root","children":[{"type":"paragraph","children":[
+		{"type":"text","text":"see "},{"type":"hashtag","text":"#go"},{"type":"text","text":" and "},{"type":"mark","children":[{"type":"text","text":"this"}]},
+		{"type":"text","text":"."}]},{"type":"hashtag","text":"#alone"},{"type":"columns","children":[{"type":"column","children":[{"type":"paragraph","children":[{"type":"text","text":"left"}]}]}]}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]document.Block{{Text: "see #go and this."}, {Text: "#alone"}, {Text: "left"}}, rich.Blocks); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestSlate(t *testing.T) {
 	rich, ok, err := ReadRichText([]byte(`[{"type":"h2","children":[{"text":"Head"}]},{"children":[{"text":"a "},{"text":"b","bold":true},
 		{"type":"link","url":"https://x","children":[{"text":" c"}]}]},{"type":"ol","children":[{"type":"li","children":[{"text":"one"}]},

@@ -122,10 +122,10 @@ func (t *tape) text(v int32) string {
 	return strings.ReplaceAll(s, "\x00", "")
 }
 
-// name is text for the short strings that keys and types are.
+// string returns the string member of the object v; empty when there is none.
 func (t *tape) string(v int32, name string) string { return t.text(t.get(v, name)) }
 
-// raw returns the text of a number, and nothing else.
+// number returns the digits of the number v; empty when v is not one.
 func (t *tape) number(v int32) string {
 	if t.of(v, '0') < 0 {
 		return ""
