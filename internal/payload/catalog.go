@@ -266,8 +266,9 @@ func (c *catalog) locked() map[*table]string {
 		if lock == nil || k.from.parent != lock || k.column == k.from.via {
 			continue
 		}
-		slug, ok := strings.CutPrefix(k.name, k.from.name+"_")
-		if slug, ok = strings.CutSuffix(slug, "_fk"); !ok {
+		slug, ours := strings.CutPrefix(k.name, k.from.name+"_")
+		slug, whole := strings.CutSuffix(slug, "_fk")
+		if !ours || !whole { // renamed by hand
 			slug = k.to.name
 		}
 		if len(k.name) >= cut {

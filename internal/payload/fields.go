@@ -2,6 +2,7 @@ package payload
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"payload-cdc/internal/document"
@@ -24,7 +25,7 @@ func (w *walker) fields(object int32, depth int) (err error) {
 	for _, titled := range []bool{true, false} {
 		w.inside(object, func(k, v int32) bool {
 			name := w.text(k)
-			if isTitle(name) == titled {
+			if slices.Contains(titles, name) == titled {
 				err = w.field(name, v, depth+1)
 			}
 			return err == nil
@@ -34,15 +35,6 @@ func (w *walker) fields(object int32, depth int) (err error) {
 		}
 	}
 	return nil
-}
-
-func isTitle(name string) bool {
-	for _, t := range titles {
-		if name == t {
-			return true
-		}
-	}
-	return false
 }
 
 // field writes the text of one field.

@@ -93,15 +93,16 @@ func (m *Model) Fingerprint(slug string) string {
 	if c == nil {
 		return ""
 	}
-	h := sha256.New()
-	fmt.Fprintf(h, "walker %d, %v %v %v %v\n", walkerVersion, c.Drafts, c.StatusPerLocale, c.Trash, c.Localized)
+	var b strings.Builder
+	fmt.Fprintf(&b, "walker %d, %v %v %v %v\n", walkerVersion, c.Drafts, c.StatusPerLocale, c.Trash, c.Localized)
 	for _, list := range [][]field{c.titles, c.text} {
 		for _, f := range list {
-			fmt.Fprintf(h, "%q %v %v\n", f.name, f.localized, f.json)
+			fmt.Fprintf(&b, "%q %v %v\n", f.name, f.localized, f.json)
 		}
-		fmt.Fprintln(h)
+		b.WriteByte('\n')
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	sum := sha256.Sum256([]byte(b.String()))
+	return hex.EncodeToString(sum[:16])
 }
 
 // table finds a table by its OID, which survives renaming, or else by its name: after a restore the OID is another.

@@ -195,13 +195,14 @@ func testResolve(t *testing.T, pool *pgxpool.Pool) {
 	if err := pool.QueryRow(t.Context(), `select id, _parent_id::text from posts_blocks_hero limit 1`).Scan(&hero, &post); err != nil {
 		t.Fatal(err)
 	}
-	for _, h := range []document.Key{
-		{Collection: "posts", ID: hero, Via: "posts_blocks_hero"}, {Collection: "posts", ID: "gone", Via: "posts_blocks_hero"},
-		{Collection: "posts", ID: "1", Via: "no_such_table"}, {Collection: "events", ID: hero, Via: "posts_blocks_hero"},
-		{Collection: "nope", ID: "1", Via: "posts_blocks_hero"}, hints[0],
-	} {
-		hints = append(hints, h)
-	}
+	hints = append(hints, []document.Key{
+		{Collection: "posts", ID: hero, Via: "posts_blocks_hero"},
+		{Collection: "posts", ID: "gone", Via: "posts_blocks_hero"},
+		{Collection: "posts", ID: "1", Via: "no_such_table"},
+		{Collection: "events", ID: hero, Via: "posts_blocks_hero"},
+		{Collection: "nope", ID: "1", Via: "posts_blocks_hero"},
+		hints[0],
+	}...)
 	want = append(want, document.Key{Collection: "posts", ID: post}, document.Key{}, document.Key{}, document.Key{}, document.Key{}, want[0])
 	got, snapshot, err := r.Resolve(t.Context(), hints)
 	if err != nil || snapshot.Xmax == 0 {

@@ -155,8 +155,13 @@ func TestSlate(t *testing.T) {
 		t.Fatal(ok, err)
 	}
 	want := []document.Block{
-		{Kind: document.Heading, Level: 2, Text: "Head"}, {Text: "a b c"}, {Kind: document.Item, Text: "1. one"},
-		{Kind: document.Item, Text: "2. two"}, {Kind: document.Item, Text: "    - deep"}, {Kind: document.Quote, Text: "q"}, {Text: "in"},
+		{Kind: document.Heading, Level: 2, Text: "Head"},
+		{Text: "a b c"},
+		{Kind: document.Item, Text: "1. one"},
+		{Kind: document.Item, Text: "2. two"},
+		{Kind: document.Item, Text: "    - deep"},
+		{Kind: document.Quote, Text: "q"},
+		{Text: "in"},
 	}
 	if diff := cmp.Diff(want, rich.Blocks); diff != "" {
 		t.Error(diff)

@@ -62,8 +62,7 @@ func newTape(src []byte) (t *tape, ok bool) {
 	return t, true
 }
 
-func (t *tape) kind(v int32) byte  { return t.list[v].kind }
-func (t *tape) next(v int32) int32 { return t.list[v].next }
+func (t *tape) kind(v int32) byte { return t.list[v].kind }
 
 // inside calls each with every element of the array v, or every key and value of the object v, until it returns false.
 func (t *tape) inside(v int32, each func(key, v int32) bool) {
