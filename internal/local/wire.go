@@ -89,8 +89,8 @@ func (f *floats) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// item is a vector as upsert and update read it.
-type item struct {
+// incoming is a vector as upsert and update read it.
+type incoming struct {
 	ID       *identifier     `json:"id"`
 	Vector   floats          `json:"vector"`
 	Sparse   json.RawMessage `json:"sparseVector"`
@@ -99,7 +99,7 @@ type item struct {
 	Mode     string          `json:"metadataUpdateMode"`
 }
 
-// include says what an answer's items carry besides their ids.
+// include says what an answer's vectors carry besides their ids.
 type include struct {
 	Metadata bool `json:"includeMetadata"`
 	Vectors  bool `json:"includeVectors"`

@@ -17,15 +17,15 @@ func (s *Server) textNotAllowed(context.Context, call) (any, error) {
 }
 
 func (s *Server) upsert(ctx context.Context, c call) (any, error) {
-	items, _, err := oneOrMany[item](c.body)
+	given, _, err := oneOrMany[incoming](c.body)
 	if err != nil {
 		return nil, err
 	}
-	if len(items) > maxWrites {
-		return nil, refusal(http.StatusUnprocessableEntity, "Too many vectors in a request: %d, maximum: %d", len(items), maxWrites) // our guess
+	if len(given) > maxWrites {
+		return nil, refusal(http.StatusUnprocessableEntity, "Too many vectors in a request: %d, maximum: %d", len(given), maxWrites) // our guess
 	}
-	vectors := make([]Vector, len(items))
-	for i, it := range items {
+	vectors := make([]Vector, len(given))
+	for i, it := range given {
 		if err := s.checkVector(it.Vector, it.Sparse); err != nil {
 			return nil, err
 		}
@@ -80,7 +80,7 @@ func checkText(text *string) error {
 }
 
 func (s *Server) update(ctx context.Context, c call) (any, error) {
-	var it item
+	var it incoming
 	if err := decode(c.body, &it); err != nil {
 		return nil, err
 	}
@@ -208,13 +208,13 @@ func (s *Server) toDelete(ctx context.Context, c call) ([]string, error) {
 	if err := decode(body, &which); err != nil {
 		return nil, err
 	}
-	given := 0
+	ways := 0
 	for _, one := range []bool{which.IDs != nil, which.Prefix != nil, which.Filter != nil} {
 		if one {
-			given++
+			ways++
 		}
 	}
-	if given != 1 {
+	if ways != 1 {
 		return nil, refusal(http.StatusUnprocessableEntity, "Only and only one of the ids, prefix, or filter must be provided.")
 	}
 	if which.IDs != nil {

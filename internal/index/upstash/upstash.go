@@ -123,6 +123,8 @@ func New(cfg Config) (*Index, error) {
 	x := &Index{cfg: cfg, base: u.String()}
 	x.transport = http.DefaultTransport.(*http.Transport).Clone()
 	x.transport.MaxIdleConnsPerHost = 32 // the default of 2 would open a connection for nearly every concurrent write
+	// Shorter than what load balancers allow (60 s): a write on a connection that closes at that moment is in doubt.
+	x.transport.IdleConnTimeout = 30 * time.Second
 	x.reads = x.client(x.retryRead)
 	x.writes = x.client(x.retryWrite)
 	return x, nil
