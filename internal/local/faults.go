@@ -73,8 +73,8 @@ type Faults struct {
 	hits  map[Fault]int
 }
 
-// Set replaces the rules. The first one that fits a request decides; with the same seed and requests in the same
-// order, the same ones go wrong. Without rules everything passes.
+// Set replaces the rules. They are asked in order, and the first that strikes decides. With the same seed and requests
+// in the same order, the same ones go wrong. Without rules everything passes.
 func (f *Faults) Set(seed uint64, rules ...Rule) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -262,6 +262,7 @@ func (x *Index) post(ctx context.Context, c *retryablehttp.Client, command, name
 	req.Header.Set("Authorization", "Bearer "+x.cfg.Token)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "payload-cdc")
+	// Never an Idempotency-Key: net/http would take it as leave to send a write twice.
 	res, err := c.Do(req)
 	if err != nil {
 		return nil, x.unanswered(ctx, err)
