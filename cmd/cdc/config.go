@@ -158,7 +158,7 @@ func (s settings) logger(to io.Writer) *slog.Logger {
 	terminal := isFile && term.IsTerminal(int(file.Fd()))
 	to = &redactor{to}
 	if s.LogFormat == "text" || s.LogFormat == "" && terminal {
-		return slog.New(tint.NewHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal}))
+		return slog.New(tint.NewTextHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal}))
 	}
 	return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level}))
 }
@@ -174,7 +174,7 @@ func fieldsOf(s settings) []field {
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag
 		value := fmt.Sprint(v.Field(i).Interface())
-		if words, ok := v.Field(i).Interface().([]string); ok {
+		if words, ok := reflect.TypeAssert[[]string](v.Field(i)); ok {
 			value = strings.Join(words, ",")
 		}
 		list = append(list, field{tag.Get("env"), tag.Get("envDefault"), tag.Get("secret"), tag.Get("help"), value})

@@ -53,8 +53,7 @@ func execute(ctx context.Context, args []string) int {
 		return exitDone
 	}
 	fmt.Fprintf(root.ErrOrStderr(), "cdc: %v\n", redact(err.Error()))
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
 	return exitFailed

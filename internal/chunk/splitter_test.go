@@ -377,10 +377,13 @@ func TestManyHeadings(t *testing.T) {
 func TestHeadingStaysWithItsText(t *testing.T) {
 	s := open(t, chunk.Config{})
 	e := document.Entry{Title: "T", Blocks: []document.Block{
-		{Kind: document.Heading, Level: 1, Text: "One"}, {Text: strings.Repeat("word ", 395)},
-		{Kind: document.Heading, Level: 2, Text: "Two"}, {Text: strings.Repeat("word ", 505)},
+		{Kind: document.Heading, Level: 1, Text: "One"},
+		{Text: strings.Repeat("word ", 395)},
+		{Kind: document.Heading, Level: 2, Text: "Two"},
+		{Text: strings.Repeat("word ", 505)},
 		{Kind: document.Heading, Level: 3, Text: "Empty"},
-		{Kind: document.Heading, Level: 2, Text: "Three"}, {Text: "Text."},
+		{Kind: document.Heading, Level: 2, Text: "Three"},
+		{Text: "Text."},
 	}}
 	chunks := split(t, s, e)
 	check(t, s, 512, e, chunks)

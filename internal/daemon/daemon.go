@@ -167,21 +167,21 @@ func (d *Daemon) work(ctx context.Context) error {
 			tries = 0
 		}
 		tries++
-		if err := pause(ctx, min(100*time.Millisecond<<min(tries, 8), 10*time.Second)); err != nil {
+		if !pause(ctx, min(100*time.Millisecond<<min(tries, 8), 10*time.Second)) {
 			return nil
 		}
 	}
 }
 
-// pause waits.
-func pause(ctx context.Context, d time.Duration) error {
+// pause waits. It returns false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return false
 	case <-timer.C:
-		return nil
+		return true
 	}
 }
 

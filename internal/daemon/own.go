@@ -212,10 +212,10 @@ func (o *owner) read(ctx context.Context) error {
 	err := o.stream.Run(ctx, &feed{
 		pipeline: o.pipeline, marks: o.ready.model.Marks(), flushed: &o.d.flushed, reads: o.d.metrics.Read, unknown: o.d.unknown,
 	})
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil // own closes the stream, after the last checkpoint
 }
 
 // checkpointed is called after every attempt to save a checkpoint.

@@ -44,7 +44,7 @@ func (g *guarded) admit(ctx context.Context) error {
 	if g.checked {
 		return nil
 	}
-	owner, found, err := g.Index.Owner(ctx)
+	owner, found, err := g.Owner(ctx)
 	if err != nil {
 		return fmt.Errorf("ask the index for its owner: %w", err)
 	}

@@ -66,8 +66,8 @@ func (d *Daemon) standBy(ctx context.Context, told *bool) error {
 			d.set(standby, "another instance reads the slot "+slot.Name)
 			*told = true
 		}
-		if err := pause(ctx, time.Second); err != nil {
-			return err
+		if !pause(ctx, time.Second) {
+			return ctx.Err()
 		}
 	}
 }

@@ -529,8 +529,15 @@ func TestHugeResponse(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	for _, c := range []embed.Config{
-		{}, {APIKey: "a b"}, {APIKey: "k\nX: y"}, {APIKey: key, BaseURL: "ftp://x"}, {APIKey: key, BaseURL: "nonsense"},
-		{APIKey: key, BaseURL: "http://user:secret@x/v1"}, {APIKey: key, MaxInputs: 3000}, {APIKey: key, MaxTokens: 1 << 20}, {APIKey: key, Tries: -1},
+		{},
+		{APIKey: "a b"},
+		{APIKey: "k\nX: y"},
+		{APIKey: key, BaseURL: "ftp://x"},
+		{APIKey: key, BaseURL: "nonsense"},
+		{APIKey: key, BaseURL: "http://user:secret@x/v1"},
+		{APIKey: key, MaxInputs: 3000},
+		{APIKey: key, MaxTokens: 1 << 20},
+		{APIKey: key, Tries: -1},
 	} {
 		_, err := embed.NewOpenAI(c)
 		if err == nil {

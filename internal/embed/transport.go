@@ -54,7 +54,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, body, err := t.read(req)
 	if err != nil {
-		if context.Cause(ctx) == errSlow {
+		if errors.Is(context.Cause(ctx), errSlow) {
 			return nil, fmt.Errorf("%w of %v", errSlow, t.timeout)
 		}
 		return nil, err

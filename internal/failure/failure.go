@@ -55,8 +55,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Of returns the classification of err: of the first Error in its chain, else transient with an unknown outcome.
 func Of(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return &Error{Err: err}

@@ -24,7 +24,7 @@ func TestDiff(t *testing.T) {
 		return list
 	}
 	held := func(spec string) (list []document.Held) {
-		for _, f := range strings.Fields(spec) {
+		for f := range strings.FieldsSeq(spec) {
 			id, hash, _ := strings.Cut(f, "=")
 			list = append(list, document.Held{ID: id, Hash: hash})
 		}

@@ -205,7 +205,7 @@ func TestDecodeRefusesEveryCutMessage(t *testing.T) {
 
 func cuts(m []byte) [][]byte {
 	all := [][]byte{append(bytes.Clone(m), 0)}
-	for n := 0; n < len(m); n++ {
+	for n := range m {
 		if n < 200 || n > len(m)-200 {
 			all = append(all, m[:n])
 		}

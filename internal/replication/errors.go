@@ -60,8 +60,7 @@ func refused(err error, remedy string) error {
 
 // code is the SQLSTATE of err, or empty.
 func code(err error) string {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
 	}
 	return ""

@@ -324,7 +324,7 @@ func TestStreamClosesWhenTheReceiverHangs(t *testing.T) {
 	}
 	// Nothing of it was confirmed, so it comes again.
 	var again tape
-	r = w.read(w.config(), &again)
+	w.read(w.config(), &again)
 	again.until(t, "the row again", func() bool { return len(again.lines) == 1 && !again.open })
 }
 
