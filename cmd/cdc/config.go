@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -88,8 +89,9 @@ func load() (settings, error) {
 	}
 	var s settings
 	if err := env.ParseWithOptions(&s, env.Options{Environment: environ}); err != nil {
-		return settings{}, &usageError{err}
+		return settings{}, &usageError{named(err)}
 	}
+	s.Collections = words(s.Collections)
 	if err := s.check(); err != nil {
 		return settings{}, &usageError{err}
 	}
@@ -101,11 +103,43 @@ func load() (settings, error) {
 	return s, nil
 }
 
+// named says which variable could not be read, where the library names our struct's field.
+func named(err error) error {
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		return err
+	}
+	t := reflect.TypeFor[settings]()
+	var found []error
+	for _, one := range all.Errors {
+		if bad, ok := errors.AsType[env.ParseError](one); ok {
+			if f, ok := t.FieldByName(bad.Name); ok {
+				one = fmt.Errorf("%s: %w", f.Tag.Get("env"), bad.Err)
+			}
+		}
+		found = append(found, one)
+	}
+	return errors.Join(found...)
+}
+
+// words are the elements of a list without the blanks that people write around commas.
+func words(list []string) []string {
+	var out []string
+	for _, w := range list {
+		if w = strings.TrimSpace(w); w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 // check says what no command could work with.
 func (s settings) check() error {
 	switch {
 	case s.DatabaseURI == "":
 		return errors.New("DATABASE_URI is not set: give Payload's own database, e.g. postgres://user:password@host:5432/database")
+	case strayPassword(s.DatabaseURI), strayPassword(s.ReplicationURI), strayPassword(s.StateURI):
+		return errors.New("the password in a postgres:// address has a character that ends it early: write / as %2F, ? as %3F, # as %23, @ as %40")
 	case s.Index != "upstash":
 		return fmt.Errorf("CDC_INDEX=%s: this version knows upstash only", s.Index)
 	case s.StateSchema == s.PayloadSchema:
@@ -120,6 +154,13 @@ func (s settings) check() error {
 		return fmt.Errorf("CDC_LOG_FORMAT=%s: want text or json", s.LogFormat)
 	}
 	return nil
+}
+
+// strayPassword says whether an @ comes only after the host: then part of a password was read as host, port and path,
+// and would be shown as such.
+func strayPassword(uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && u.Host != "" && u.User == nil && strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
 }
 
 // providers says what is missing for commands that embed or write vectors.
@@ -262,11 +303,14 @@ func secretParts(value, kind string) []string {
 	if kind == "all" {
 		return []string{value}
 	}
+	var parts []string
+	if dsn, err := pgconn.ParseConfig(value); err == nil && dsn.Password != "" {
+		parts = append(parts, dsn.Password) // of the key=value form too
+	}
 	u, err := url.Parse(value)
 	if err != nil {
-		return []string{value}
+		return append(parts, value)
 	}
-	var parts []string
 	if password, ok := u.User.Password(); ok && password != "" {
 		parts = append(parts, password, url.QueryEscape(password), url.PathEscape(password))
 	}
@@ -276,7 +320,7 @@ func secretParts(value, kind string) []string {
 	return parts
 }
 
-var keywordPassword = regexp.MustCompile(`(?i)(password\s*=\s*)('[^']*'|\S+)`)
+var keywordPassword = regexp.MustCompile(`(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)`)
 
 // redact takes the secrets out of a text.
 func redact(text string) string {

@@ -1,6 +1,6 @@
 // Command cdc keeps a vector index equal to the published content of a Payload CMS database.
 //
-// It is configured by the environment (cdc help env), needs no change to the Payload project, and runs as one process
+// It is configured by the environment (cdc env), needs no change to the Payload project, and runs as one process
 // beside the database: cdc run. It creates a publication and a replication slot there, keeps its state in a schema of
 // its own, and streams what changes through an embedding model into the index. A crash at any moment loses nothing:
 // it goes on from its checkpoint.
@@ -66,7 +66,20 @@ func newRoot() *cobra.Command {
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          cobra.ArbitraryArgs,
+
+		SuggestionsMinimumDistance: 2,
+	}
+	// A command that does not exist must not look like one that worked.
+	root.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		hint := ""
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = " (did you mean " + near[0] + "?)"
+		}
+		return &usageError{fmt.Errorf("%s is not a command of cdc%s: see cdc help", args[0], hint)}
 	}
 	root.SetVersionTemplate("cdc {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
