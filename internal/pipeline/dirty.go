@@ -27,7 +27,8 @@ type Dirty struct {
 	parked  map[document.Key]owed.Parked
 	behind  bool         // far behind the log's end: more marks of the same documents are about to be read
 	seen    wal.Snapshot // newest snapshot known: transactions it sees need not be remembered
-	owing   int          // debts a sweep made, not yet paid: what bounds a sweep's pace
+	deleted deletions
+	owing   int // debts a sweep made, not yet paid: what bounds a sweep's pace
 
 	read     wal.LSN // end of the last transaction whose marks are all in debts
 	commitAt time.Time
@@ -115,6 +116,9 @@ func (d *Dirty) Restore(s owed.State) {
 		one := &debt{Debt: saved, stored: true}
 		d.debts[saved.Key] = one
 		if time.Now().Before(saved.Due) {
+			if saved.Strength == owed.Prove && saved.Due.After(d.deleted.until) {
+				d.deleted.until = saved.Due // what is in doubt may be a deletion
+			}
 			d.postpone(one, saved.Due)
 		} else {
 			one.Due = time.Time{}
@@ -181,6 +185,7 @@ func (d *Dirty) mark(key document.Key, strength owed.Strength, xid wal.XID, now 
 		if swept {
 			d.owing++
 		}
+		_, one.stored = d.unsaved.paid[key] // an older debt's row, not yet taken out
 		d.debts[key] = one
 		d.unsaved.owe(key)
 		d.enqueue(one)
@@ -251,6 +256,40 @@ func (d *Dirty) unseen(xids []wal.XID) []wal.XID {
 		}
 	}
 	return kept
+}
+
+// deletions tells a listing whether it was disturbed.
+type deletions struct {
+	n     int64     // begun or ended
+	until time.Time // one of unknown outcome can still arrive until then
+}
+
+// deleting counts the beginning or the end of a deletion in the index; doubt is until when one whose outcome is
+// unknown can still arrive.
+func (d *Dirty) deleting(doubt time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.deleted.n++
+	if doubt.After(d.deleted.until) {
+		d.deleted.until = doubt
+	}
+}
+
+// deletions returns the count, and whether none of unknown outcome can still arrive.
+func (d *Dirty) deletions() (n int64, settled bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.deleted.n, !time.Now().Before(d.deleted.until)
+}
+
+// deletionsSettle is when the last deletion of unknown outcome can no longer arrive, at least a second from now.
+func (d *Dirty) deletionsSettle() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if soon := time.Now().Add(time.Second); d.deleted.until.Before(soon) {
+		return soon
+	}
+	return d.deleted.until
 }
 
 // See tells which transactions reads can see from now on.

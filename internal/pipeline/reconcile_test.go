@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,12 +156,13 @@ func TestNothingChangedAsksNobody(t *testing.T) {
 func TestUnpublishGoesOnWithoutEmbeddings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
-		down, asked := false, 0
+		var down atomic.Bool
+		var asked atomic.Int32
 		p := run(t, w, func(c *pipeline.Config) {
 			inner := c.Embedder
 			c.Embedder = embedder(func(ctx context.Context, texts []string) ([][]float32, error) {
-				asked++
-				if down {
+				asked.Add(1)
+				if down.Load() {
 					return nil, &failure.Error{Class: failure.Systemic, Provider: "openai", Rejected: true, Err: errors.New("quota exhausted")}
 				}
 				return inner.Embed(ctx, texts)
@@ -170,7 +172,8 @@ func TestUnpublishGoesOnWithoutEmbeddings(t *testing.T) {
 			edit(w, p, key(fmt.Sprint(n)), version{published: true, text: "one"})
 		}
 		settle(t, p)
-		down, asked = true, 0
+		down.Store(true)
+		asked.Store(0)
 		for n := range 10 {
 			edit(w, p, key(fmt.Sprint(n)), version{published: true, text: "two"})
 		}
@@ -182,15 +185,15 @@ func TestUnpublishGoesOnWithoutEmbeddings(t *testing.T) {
 		if s.Owed != 10 || s.Parked != 0 || len(s.Paused) != 1 || !s.Paused[0].Systemic || s.Paused[0].Reason == "" {
 			t.Errorf("during the outage: %+v", s)
 		}
-		if asked > 15 {
-			t.Errorf("the provider was asked %d times while it was down", asked)
+		if n := asked.Load(); n > 15 {
+			t.Errorf("the provider was asked %d times while it was down", n)
 		}
 		w.mu.Lock()
 		if len(w.vectors) != 10 || w.position != wal.LSN(len(w.log))*100 {
 			t.Errorf("%d vectors and position %v, want the unpublished ten gone and everything confirmed", len(w.vectors), w.position)
 		}
 		w.mu.Unlock()
-		down = false
+		down.Store(false)
 		settle(t, p)
 		check(t, w)
 		if s := p.Stats(); len(s.Paused) > 0 {

@@ -69,6 +69,10 @@ func populate(w *world) {
 		c := []string{"a", "b"}[n%2]
 		w.commit(map[document.Key]version{{Collection: c, ID: fmt.Sprint("d", n)}: {published: n%3 > 0, text: words(w)}}, 0, false)
 	}
+	for n := range 8 {
+		id := fmt.Sprint("b-old", n)
+		w.vectors[id] = document.Vector{ID: id, Metadata: document.Metadata{DocID: fmt.Sprint("old", n), Collection: "b"}, Data: "left behind"}
+	}
 	w.vectors["a-gone"] = document.Vector{ID: "a-gone", Metadata: document.Metadata{DocID: "gone", Collection: "a"}, Data: "left behind"}
 	w.vectors["a-d0"] = document.Vector{ID: "a-d0", Metadata: document.Metadata{DocID: "d0", Collection: "a"}, Data: "old recipe"}
 	w.vectors["else"] = document.Vector{ID: "else", Data: "not ours"}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -424,22 +425,34 @@ func (i *incarnation) Fetch(_ context.Context, ids []string) ([]document.Stored,
 	return found, nil
 }
 
-func (i *incarnation) List(_ context.Context, cursor string, n int) ([]document.Stored, string, error) {
+// List's cursor is a position, as Upstash's is: a vector deleted meanwhile makes it skip another.
+func (i *incarnation) List(ctx context.Context, cursor string, n int) ([]document.Stored, string, error) {
 	i.w.mu.Lock()
 	defer i.w.mu.Unlock()
 	if i.dead {
 		return nil, "", errDead
 	}
-	var page []document.Stored
-	for _, id := range slices.Sorted(maps.Keys(i.w.vectors)) {
-		if id > cursor {
-			if len(page) == n {
-				return page, page[n-1].ID, nil
-			}
-			page = append(page, document.Stored{ID: id, Metadata: i.w.vectors[id].Metadata})
-		}
+	if _, err := i.w.flaky(0.03); err != nil {
+		return nil, "", err
 	}
-	return page, "", nil
+	i.w.mu.Unlock()
+	err := sleep(ctx, 20*time.Millisecond)
+	i.w.mu.Lock()
+	if err != nil {
+		return nil, "", err
+	}
+	from, _ := strconv.Atoi(cursor)
+	ids := slices.Sorted(maps.Keys(i.w.vectors))
+	ids = ids[min(from, len(ids)):]
+	next := ""
+	if len(ids) > n {
+		ids, next = ids[:n], strconv.Itoa(from+n)
+	}
+	var page []document.Stored
+	for _, id := range ids {
+		page = append(page, document.Stored{ID: id, Metadata: i.w.vectors[id].Metadata})
+	}
+	return page, next, nil
 }
 
 // --- Ledger and Store

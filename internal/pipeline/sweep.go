@@ -148,25 +148,54 @@ func (s *Sweeper) visible(ctx context.Context, sweep owed.Sweep) error {
 	return nil
 }
 
+// listings is how often the index is listed again because vectors were deleted meanwhile.
+const listings = 10
+
 // list puts what the index holds into the ledger, so that no vector is left without a document that answers for it.
 // Vectors that do not name one of our collections are only counted.
+//
+// An index may page by position, so a deletion behind the cursor makes it skip a vector. A listing therefore counts
+// only if nothing was deleted meanwhile, and is never resumed half-way.
 func (s *Sweeper) list(ctx context.Context, sweep *owed.Sweep, p *progress) error {
-	foreign, ours := 0, 0
-	collections := s.cfg.Source.Collections()
-	for {
-		page, next, err := s.cfg.Index.List(ctx, sweep.Cursor, s.cfg.ListPage)
+	for n := 1; ; n++ {
+		before, settled := s.dirty.deletions()
+		ours, others, err := s.listOnce(ctx, sweep.Collection, p)
 		if err != nil {
-			return fmt.Errorf("list the index: %w", err)
+			return err
+		}
+		after, _ := s.dirty.deletions()
+		if before == after && settled || n == listings {
+			s.log.Info("the index has been listed", "vectors", ours, "others", others, "times", n, "undisturbed", before == after && settled)
+			break
+		}
+		if err := sleepUntil(ctx, s.dirty.deletionsSettle(), nil); err != nil {
+			return err
+		}
+	}
+	sweep.Stage, sweep.Cursor = owed.Marking, ""
+	if sweep.Collection != "" && !s.dirty.advance(*sweep, nil) {
+		return errStale
+	}
+	return nil
+}
+
+// listOnce pages through the index from beginning to end.
+func (s *Sweeper) listOnce(ctx context.Context, collection string, p *progress) (ours, others int, err error) {
+	collections := s.cfg.Source.Collections()
+	for cursor := ""; ; {
+		page, next, err := s.cfg.Index.List(ctx, cursor, s.cfg.ListPage)
+		if err != nil {
+			return 0, 0, fmt.Errorf("list the index: %w", err)
 		}
 		at := map[document.Key]int{}
 		var found []owed.Holding
 		for _, v := range page {
 			key := document.Key{Collection: v.Metadata.Collection, ID: v.Metadata.DocID}
 			if key.ID == "" || !slices.Contains(collections, key.Collection) {
-				foreign++
+				others++
 				continue
 			}
-			if sweep.Collection != "" && key.Collection != sweep.Collection {
+			if collection != "" && key.Collection != collection {
 				continue
 			}
 			ours++
@@ -180,24 +209,15 @@ func (s *Sweeper) list(ctx context.Context, sweep *owed.Sweep, p *progress) erro
 		}
 		if len(found) > 0 {
 			if err := s.cfg.Ledger.Adopt(ctx, found); err != nil {
-				return fmt.Errorf("adopt vectors found in the index: %w", err)
+				return 0, 0, fmt.Errorf("adopt vectors found in the index: %w", err)
 			}
 		}
-		p.say("listing the index", ours+foreign, 0)
+		p.say("listing the index", ours+others, 0)
 		if next == "" {
-			break
+			return ours, others, nil
 		}
-		sweep.Cursor = next
-		if !s.dirty.advance(*sweep, nil) {
-			return errStale
-		}
+		cursor = next
 	}
-	s.log.Info("the index has been listed", "vectors", ours, "others", foreign)
-	sweep.Stage, sweep.Cursor = owed.Marking, ""
-	if sweep.Collection != "" && !s.dirty.advance(*sweep, nil) {
-		return errStale
-	}
-	return nil
 }
 
 // markPublished marks every published document of the collection.

@@ -91,7 +91,8 @@ func (d *Dirty) Uncapture(delta owed.Delta) {
 	defer d.mu.Unlock()
 	d.unsaved.touched = true
 	again := func(key document.Key) {
-		if _, ok := d.debts[key]; ok {
+		if one, ok := d.debts[key]; ok {
+			one.stored = true // it may be a newer debt than the one that was being saved
 			d.unsaved.owe(key)
 		} else {
 			d.unsaved.pay(key)

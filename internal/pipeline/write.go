@@ -216,10 +216,22 @@ func (r *Reconciler) applyAll(ctx context.Context, works []*work, began time.Tim
 	}
 	for len(leftover) > 0 {
 		n := min(len(leftover), r.cfg.WriteVectors)
-		if err := step(func(ctx context.Context) error { return r.cfg.Index.Delete(ctx, leftover[:n]) }); err != nil {
+		if err := step(func(ctx context.Context) error { return r.deleteIDs(ctx, leftover[:n]) }); err != nil {
 			return err
 		}
 		leftover = leftover[n:]
 	}
 	return nil
+}
+
+// deleteIDs deletes from the index, and lets a listing that goes on meanwhile know.
+func (r *Reconciler) deleteIDs(ctx context.Context, ids []string) error {
+	r.dirty.deleting(time.Time{})
+	err := r.cfg.Index.Delete(ctx, ids)
+	doubt := time.Time{}
+	if err != nil && !failure.Of(err).Rejected {
+		doubt = time.Now().Add(r.horizon())
+	}
+	r.dirty.deleting(doubt)
+	return err
 }

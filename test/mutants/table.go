@@ -115,6 +115,16 @@ var mutants = []mutant{
 		run: "TestSimulation", flags: simulation,
 	},
 	{
+		name: "a listing disturbed by deletions counts", file: "internal/pipeline/sweep.go",
+		old: "		if before == after && settled || n == listings {\n", new: "		if true {\n",
+		run: "TestSimulation", flags: []string{"-seeds", "20000"},
+	},
+	{
+		name: "a debt paid, owed and paid again stays in the store", file: "internal/pipeline/dirty.go",
+		old: "		_, one.stored = d.unsaved.paid[key] ", new: "		_, _ = d.unsaved.paid[key] ",
+		run: "TestDirty", flags: []string{"-rapid.checks=20000"},
+	},
+	{
 		name: "first start does not list the index", file: "internal/pipeline/scope.go",
 		old: "		s.Stage = owed.Listing\n", new: "",
 		run: "TestSimulation", flags: simulation,
