@@ -77,7 +77,7 @@ func TestMistakes(t *testing.T) {
 		says    string
 	}{
 		"unknown command":  {nil, []string{"stauts"}, "did you mean status?"},
-		"unknown flag":     {nil, []string{"run", "--untill", "caught-up"}, "--untill"},
+		"unknown flag":     {nil, []string{"run", "--catch-up"}, "--catch-up"},
 		"further argument": {nil, []string{"status", "posts"}, "posts"},
 		"until":            {[]string{nowhere}, []string{"run", "--until", "nonsense"}, "want caught-up"},
 		"no database":      {nil, []string{"status"}, "DATABASE_URI is not set"},
@@ -94,7 +94,8 @@ func TestMistakes(t *testing.T) {
 		"no key":           {[]string{nowhere, "UPSTASH_VECTOR_REST_URL=http://127.0.0.1:1", "UPSTASH_VECTOR_REST_TOKEN=t"}, []string{"run"}, "OPENAI_API_KEY is not set"},
 		"slash in password": {
 			[]string{"DATABASE_URI=postgres://payload:12/" + secret + "@db/payload"},
-			[]string{"status"}, "write / as %2F",
+			[]string{"status"},
+			"write / as %2F",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
