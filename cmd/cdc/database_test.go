@@ -7,10 +7,13 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"payload-cdc/internal/index"
+	"payload-cdc/internal/index/upstash"
 	"payload-cdc/internal/local"
 	"payload-cdc/internal/payload/payloadtest"
 	"payload-cdc/internal/pgtest"
@@ -19,10 +22,10 @@ import (
 // project is a database that Payload filled, a role that may do nothing in it yet, and both providers.
 type project struct {
 	*pgtest.DB
-	role    string
-	uri     string // as role
-	server  *local.Server
-	environ []string // of cdc, as role
+	role      string
+	server    *local.Server
+	providers string   // the server's address
+	environ   []string // of cdc, as role
 }
 
 func newProject(t *testing.T) *project {
@@ -35,7 +38,6 @@ func newProject(t *testing.T) *project {
 		t.Fatal(err)
 	}
 	u.User = url.User(p.role)
-	p.uri = u.String()
 	p.exec(t, p.URI, "CREATE ROLE "+p.role+" LOGIN")
 	t.Cleanup(func() { p.exec(t, p.URI, "DROP OWNED BY "+p.role+"; DROP ROLE "+p.role) })
 	web := httptest.NewServer(p.server.Handler())
@@ -45,8 +47,9 @@ func newProject(t *testing.T) *project {
 		}
 		web.Close()
 	})
+	p.providers = web.URL
 	p.environ = []string{
-		"DATABASE_URI=" + p.uri, "CDC_SLOT=" + p.Name, "CDC_HTTP_ADDR=off", "CDC_COLLECTIONS=posts,blog-posts,docPages",
+		"DATABASE_URI=" + u.String(), "CDC_SLOT=" + p.Name, "CDC_HTTP_ADDR=off", "CDC_COLLECTIONS=posts,blog-posts,docPages",
 		"UPSTASH_VECTOR_REST_URL=" + web.URL, "UPSTASH_VECTOR_REST_TOKEN=local", "OPENAI_BASE_URL=" + web.URL + "/v1", "OPENAI_API_KEY=local",
 	}
 	return p
@@ -98,7 +101,14 @@ func TestLeastPrivilege(t *testing.T) {
 	cdc(t, p.environ, "setup").want(t, exitDone, "publication payload_cdc was complete", "state schema payload_cdc is ready")
 	cdc(t, p.environ, "status").want(t, exitDone, "cdc has not run here yet", "posts")
 	cdc(t, p.environ, "run", "--until", "caught-up").want(t, exitDone, "caught up")
-	p.indexed(t)
+	p.indexed(t, p.environ)
+
+	// A new block brings a table that only its owner can publish: nothing starts with a part of the log missing.
+	p.exec(t, p.URI, `CREATE TABLE posts_blocks_new (_order integer NOT NULL, _parent_id integer NOT NULL REFERENCES posts ON DELETE CASCADE,
+		_path text NOT NULL, id varchar PRIMARY KEY, block_name varchar)`)
+	cdc(t, p.environ, "run", "--until", "caught-up").want(t, exitFailed, `ALTER PUBLICATION "payload_cdc" ADD TABLE "public"."posts_blocks_new"`)
+	p.exec(t, p.URI, cdc(t, p.environ, "setup", "--print-sql").out)
+	cdc(t, p.environ, "run", "--until", "caught-up").want(t, exitDone, "caught up")
 
 	// Teardown: the slot is the role's to drop, the publication its owner's.
 	cdc(t, p.environ, "teardown").want(t, exitFailed, "its owner, or an administrator, runs: DROP PUBLICATION")
@@ -113,9 +123,9 @@ func TestLeastPrivilege(t *testing.T) {
 }
 
 // indexed compares cdc status with the database and with the index.
-func (p *project) indexed(t *testing.T) {
+func (p *project) indexed(t *testing.T, environ []string) {
 	t.Helper()
-	got := cdc(t, p.environ, "status", "--json")
+	got := cdc(t, environ, "status", "--json")
 	got.want(t, exitDone)
 	var status struct {
 		State       string
@@ -154,13 +164,27 @@ func (p *project) indexed(t *testing.T) {
 	}
 }
 
-// A copy of the database with the same keys must not touch the index, until a person says that it may.
+// A copy of the database with production's keys must not touch the index, until a person says that it may.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	p := newProject(t)
 	environ := p.asAdministrator()
-	cdc(t, environ, "adopt").want(t, exitDone, "it had no owner")
+	idx, err := upstash.New(upstash.Config{URL: p.providers, Token: "local", Dimensions: 1024})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idx.Close()
+	if err := idx.SetOwner(t.Context(), index.Owner{System: "4711", Slot: "payload_cdc", LSN: 1, At: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	cdc(t, environ, "run", "--until", "caught-up").want(t, exitFailed, "the index belongs to another database", "4711", "cdc adopt")
+	if vectors, err := p.server.Vectors(t.Context(), ""); err != nil || len(vectors) > 0 {
+		t.Fatalf("somebody else's index has %d vectors of ours, %v", len(vectors), err)
+	}
+	cdc(t, environ, "adopt").want(t, exitDone, "before to the system 4711")
 	cdc(t, environ, "adopt").want(t, exitDone, "belongs to this database already")
+	cdc(t, environ, "run", "--until", "caught-up").want(t, exitDone, "caught up")
+	p.indexed(t, environ)
 }
 
 // A server that does not write what is needed into its log is told apart, with what to run.
