@@ -127,14 +127,21 @@ func TestPagesNameWhatExists(t *testing.T) {
 		}
 	}
 	readme := page(t, "README.md")
+	flags := map[string]bool{}
 	for _, c := range newRoot().Commands() {
 		if !named[c.Name()] && !slices.Contains([]string{"help", "completion"}, c.Name()) {
 			t.Errorf("no page names cdc %s", c.Name())
 		}
 		for _, flag := range flagsOf(c) {
+			flags[flag] = true
 			if !strings.Contains(readme, "--"+flag) {
 				t.Errorf("the README leaves out --%s of cdc %s", flag, c.Name())
 			}
+		}
+	}
+	for _, code := range regexp.MustCompile("`--([a-z-]+)").FindAllStringSubmatch(readme, -1) {
+		if !flags[code[1]] {
+			t.Errorf("the README names --%s, which no command has", code[1])
 		}
 	}
 }
@@ -184,6 +191,9 @@ func TestGuaranteesNameTests(t *testing.T) {
 
 // The README's example of a search, run as it is printed, with the official clients, against an index that cdc filled.
 func TestSearchFromNext(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Node")
+	}
 	t.Parallel()
 	modules, err := filepath.Abs(root + "test/clients/node_modules")
 	if err == nil {
