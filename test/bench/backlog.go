@@ -32,7 +32,10 @@ func measureBacklog(ctx context.Context, w *world) (backlog, error) {
 	if err := w.createDrafts(ctx); err != nil {
 		return b, fmt.Errorf("create documents: %w", err)
 	}
-	lanes := make([]*lane, w.pairs)
+	lanes := make([]*lane, w.pairs, w.pairs+1)
+	if w.profile != "" {
+		lanes = lanes[:w.pairs+1]
+	}
 	defer func() {
 		for _, l := range lanes {
 			if l != nil {
@@ -51,14 +54,18 @@ func measureBacklog(ctx context.Context, w *world) (backlog, error) {
 		return b, fmt.Errorf("fill the log: %w", err)
 	}
 	b.WALBytes = size
-	for i, l := range lanes {
+	for i, l := range lanes[:w.pairs] {
 		if err := b.turn(ctx, l, i, end); err != nil {
 			return b, err
 		}
 	}
-	last := lanes[len(lanes)-1]
-	if b.Idle, err = last.catchUp(ctx); err != nil {
+	if b.Idle, err = lanes[w.pairs-1].catchUp(ctx); err != nil {
 		return b, err
+	}
+	if w.profile != "" {
+		if err := lanes[w.pairs].profileBacklog(ctx); err != nil {
+			return b, err
+		}
 	}
 	for _, l := range lanes {
 		if err := w.dropSlot(ctx, l.name); err != nil {

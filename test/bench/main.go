@@ -42,6 +42,7 @@ type options struct {
 	json      bool
 	short     bool
 	binary    string // of cdc; built when empty
+	profile   string // folder for profiles of one more reading of the backlog; empty for none
 	verbose   bool
 }
 
@@ -57,6 +58,7 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.json, "json", false, "print the figures as JSON")
 	f.BoolVar(&o.short, "short", false, "a tenth of the data, two pairs")
 	f.StringVar(&o.binary, "cdc", "", "measure this binary instead of building one")
+	f.StringVar(&o.profile, "profile", "", "read the backlog once more and write cpu.prof and heap.prof to this folder")
 	f.BoolVar(&o.verbose, "v", false, "show what cdc logs")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -88,8 +90,13 @@ func parse(args []string) (options, error) {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if len(os.Args) > 1 && os.Args[1] == drainCommand {
-		os.Exit(exit(drainSlot(ctx, os.Args[2:])))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case drainCommand:
+			os.Exit(exit(drainSlot(ctx, os.Args[2:])))
+		case profileCommand:
+			os.Exit(exit(profileDaemon(ctx, os.Args[2:])))
+		}
 	}
 	o, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
