@@ -123,6 +123,15 @@ func (s *Stage) playChanges(ctx context.Context) error {
 func (s *Stage) play(ctx context.Context, c change) error {
 	ctx, cancel := within(ctx, 30*time.Second)
 	defer cancel()
+	what := pad(c.act, 12) + pad(cut(c.title, 36), 38)
+	return s.out.During(what, func(func(string)) (string, error) {
+		saved, after, err := s.measure(ctx, c)
+		return fmt.Sprintf("%s%9s %9s   %s", what, saved, after, s.out.paint(faint, c.then)), err
+	})
+}
+
+// measure says how long Payload took for a change, and how long after its answer the index had followed.
+func (s *Stage) measure(ctx context.Context, c change) (saved, after string, err error) {
 	var arrived <-chan time.Time
 	if c.met != nil {
 		var forget func()
@@ -131,23 +140,21 @@ func (s *Stage) play(ctx context.Context, c change) error {
 	}
 	began := time.Now()
 	if err := c.do(ctx); err != nil {
-		return err
+		return "", "", err
 	}
-	saved := time.Now()
-	after := "–"
-	if c.met != nil {
-		select {
-		case at := <-arrived:
-			after = millis(at.Sub(saved)) // it may have been there before Payload had answered
-		case <-s.cdc.Exited():
-			return s.cdc.Ended()
-		case <-ctx.Done():
-			return fmt.Errorf("it is saved, and the index does not show it: %w", context.Cause(ctx))
-		}
+	answered := time.Now()
+	saved, after = millis(answered.Sub(began)), "–"
+	if c.met == nil {
+		return saved, after, nil
 	}
-	s.out.Text(fmt.Sprintf("  %s %s%s%9s %9s   %s", s.out.paint(green, "✓"), pad(c.act, 12), pad(cut(c.title, 36), 38),
-		millis(saved.Sub(began)), after, s.out.paint(faint, c.then)))
-	return nil
+	select {
+	case at := <-arrived:
+		return saved, millis(at.Sub(answered)), nil // the index may have it before Payload has answered
+	case <-s.cdc.Exited():
+		return "", "", s.cdc.Ended()
+	case <-ctx.Done():
+		return "", "", fmt.Errorf("it is saved, and the index does not show it: %w", context.Cause(ctx))
+	}
 }
 
 // find returns a published document of the seeded content.

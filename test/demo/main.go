@@ -116,7 +116,7 @@ func (s *Screen) leave(stage *Stage) {
 		"cdc's log", stage.cdc.LogPath,
 		"Payload's database", stage.databaseURI,
 	)
-	s.Text("To search this index with @upstash/vector and openai from your own code:")
+	s.Text("\nTo search this index with @upstash/vector and openai from your own code:")
 	s.Block(fmt.Sprintf(`export UPSTASH_VECTOR_REST_URL=%s
 export UPSTASH_VECTOR_REST_TOKEN=%s
 export OPENAI_BASE_URL=%s/v1
@@ -130,7 +130,7 @@ func (s *Screen) logEnd(stage *Stage) {
 		return
 	}
 	if end := stage.cdc.LogEnd(15); end != "" {
-		s.Text("The end of cdc's log, " + stage.cdc.LogPath + ":")
+		s.Text("\nThe end of cdc's log, " + stage.cdc.LogPath + ":")
 		s.Block(end)
 	}
 }

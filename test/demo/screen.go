@@ -60,7 +60,7 @@ func (s *Screen) Block(text string) {
 		}
 		b.WriteString(line)
 	}
-	s.print("\n" + b.String() + "\n")
+	s.print("\n" + b.String())
 }
 
 // Pairs prints names and what they stand for, alternating.
@@ -72,9 +72,9 @@ func (s *Screen) Pairs(pairs ...string) {
 	s.print(b.String())
 }
 
-// Failure prints why it ends here.
+// Failure prints why it ends.
 func (s *Screen) Failure(err error) {
-	s.print("\n" + s.paint(red, "✗ ") + strings.TrimSpace(err.Error()) + "\n\n")
+	s.print("\n" + s.paint(red, "✗ ") + strings.TrimSpace(err.Error()) + "\n")
 }
 
 func (s *Screen) print(text string) {
@@ -95,6 +95,19 @@ func (s *Screen) erase() {
 // printed in the end, beside the seconds it took.
 func (s *Screen) Step(text string, do func(progress func(string)) (string, error)) error {
 	began := time.Now()
+	err := s.During(text, func(progress func(string)) (string, error) {
+		done, err := do(progress)
+		return pad(done, widest) + s.paint(faint, seconds(time.Since(began))), err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", text, err)
+	}
+	return nil
+}
+
+// During is Step with a last line of the caller's own, which an error has none of.
+func (s *Screen) During(text string, do func(progress func(string)) (line string, err error)) error {
+	began := time.Now()
 	s.mu.Lock()
 	s.wait = text
 	s.mu.Unlock()
@@ -103,7 +116,7 @@ func (s *Screen) Step(text string, do func(progress func(string)) (string, error
 		defer close(shown)
 		s.tick(began, ended)
 	}()
-	done, err := do(func(now string) {
+	line, err := do(func(now string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.wait = now
@@ -115,9 +128,9 @@ func (s *Screen) Step(text string, do func(progress func(string)) (string, error
 	s.erase()
 	s.wait = ""
 	if err != nil {
-		return fmt.Errorf("%s: %w", text, err)
+		return err
 	}
-	fmt.Fprintf(s.to, "  %s %s%s\n", s.paint(green, "✓"), pad(done, widest), s.paint(faint, seconds(time.Since(began))))
+	_, _ = fmt.Fprintf(s.to, "  %s %s\n", s.paint(green, "✓"), line)
 	return nil
 }
 

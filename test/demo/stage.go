@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -83,24 +84,26 @@ func within(ctx context.Context, d time.Duration) (context.Context, context.Canc
 
 var nodeVersion = regexp.MustCompile(`^v(\d+)\.(\d+)\.`)
 
+// errNoNode says what Payload runs on.
+var errNoNode = errors.New("needed is Node 20.11 or newer, with npm: see https://nodejs.org/en/download")
+
 // findNode says early, and in words, what would otherwise be a riddle of node's.
 func findNode(ctx context.Context, _ func(string)) (string, error) {
-	const remedy = "Payload needs Node 20.11 or newer, with npm: see https://nodejs.org/en/download"
 	out, err := exec.CommandContext(ctx, "node", "--version").Output()
 	if errors.Is(err, exec.ErrNotFound) {
-		return "", errors.New("it is not installed. " + remedy)
+		return "", fmt.Errorf("it is not installed; %w", errNoNode)
 	}
 	if err != nil {
 		return "", fmt.Errorf("node --version: %w", err)
 	}
 	parts := nodeVersion.FindSubmatch(out)
 	if parts == nil {
-		return "", fmt.Errorf("node --version says %q. %s", out, remedy)
+		return "", fmt.Errorf("node --version says %q; %w", out, errNoNode)
 	}
 	major, _ := strconv.Atoi(string(parts[1]))
 	minor, _ := strconv.Atoi(string(parts[2]))
 	if major < 20 || major == 20 && minor < 11 {
-		return "", fmt.Errorf("this is %s. %s", out[:len(out)-1], remedy)
+		return "", fmt.Errorf("this is %s; %w", bytes.TrimSpace(out), errNoNode)
 	}
 	return fmt.Sprintf("Node %d", major), nil
 }
@@ -262,41 +265,47 @@ func (s *Stage) Wait(ctx context.Context) error {
 	}
 }
 
-// Close ends all that was opened. Unless keep is set, cdc's log goes too.
+// Close ends all that was opened. cdc's log stays when keep is set or something could not be ended.
 func (s *Stage) Close(keep bool) error {
-	var errs []error
-	end := func() (string, error) {
-		if s.cdc != nil {
-			select {
-			case <-s.cdc.Exited():
-				_ = s.cdc.Stop() // why it ended was said before
-			default:
-				errs = append(errs, s.cdc.Stop())
-			}
-		}
-		if s.stopServer != nil {
-			s.stopServer()
-			errs = append(errs, <-s.serving, s.server.Close())
-		}
-		if s.payload != nil {
-			errs = append(errs, s.payload.Close())
-		}
-		if s.cluster != nil {
-			errs = append(errs, s.cluster.Close())
-		}
-		if s.dir == "" {
-			return "everything is stopped", errors.Join(errs...)
-		}
-		err := errors.Join(errs...)
-		if (keep || err != nil) && s.cdc != nil {
-			errs = append(errs, os.Remove(filepath.Join(s.dir, "cdc")))
-			return "everything is stopped; the log stays in " + s.cdc.LogPath, errors.Join(errs...)
-		}
-		errs = append(errs, os.RemoveAll(s.dir))
-		return "everything is stopped and removed", errors.Join(errs...)
-	}
 	s.out.Text("")
-	return s.out.Step("stopping", func(func(string)) (string, error) { return end() })
+	return s.out.Step("stopping", func(func(string)) (string, error) {
+		err := s.end()
+		switch {
+		case s.dir == "":
+			return "everything is stopped", err
+		case s.cdc == nil || !keep && err == nil:
+			return "everything is stopped and removed", errors.Join(err, os.RemoveAll(s.dir))
+		}
+		err = errors.Join(err, os.Remove(filepath.Join(s.dir, "cdc")))
+		if err != nil {
+			err = fmt.Errorf("%w\ncdc's log stays in %s", err, s.cdc.LogPath)
+		}
+		return "everything is stopped; the log stays in " + s.cdc.LogPath, err
+	})
+}
+
+// end stops cdc before what it talks to.
+func (s *Stage) end() error {
+	var errs []error
+	if s.cdc != nil {
+		select {
+		case <-s.cdc.Exited():
+			_ = s.cdc.Stop() // how it ended was said before
+		default:
+			errs = append(errs, s.cdc.Stop())
+		}
+	}
+	if s.stopServer != nil {
+		s.stopServer()
+		errs = append(errs, <-s.serving, s.server.Close())
+	}
+	if s.payload != nil {
+		errs = append(errs, s.payload.Close())
+	}
+	if s.cluster != nil {
+		errs = append(errs, s.cluster.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // listen takes an address that stays the same from demo to demo, or if somebody has that, any.
