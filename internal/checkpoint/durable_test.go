@@ -111,7 +111,7 @@ var errLost = errors.New("connection reset by the test")
 
 func (l *liar) Write(b []byte) (int, error) {
 	if l.mode.Load() == loseRequest {
-		l.Conn.Close()
+		l.Close()
 		return 0, errLost
 	}
 	return l.Conn.Write(b)
@@ -121,7 +121,7 @@ func (l *liar) Read(b []byte) (int, error) {
 	n, err := l.Conn.Read(b)
 	// The command tag says that it is committed; nobody hears of it.
 	if l.mode.Load() == loseAnswer && bytes.Contains(b[:n], []byte("COMMIT\x00")) {
-		l.Conn.Close()
+		l.Close()
 		return 0, errLost
 	}
 	return n, err

@@ -13,8 +13,7 @@ import (
 	"payload-cdc/internal/owed"
 )
 
-// Held returns the vectors the index may hold for each of keys; documents without any are absent. What Adopt added
-// counts as looked at from here on, so Held is for the one that works on the documents.
+// Held returns the vectors the index may hold for each of keys; documents without any are absent.
 func (p *Postgres) Held(ctx context.Context, keys []document.Key) (map[document.Key][]document.Held, error) {
 	var c columns
 	for _, k := range keys {
@@ -26,42 +25,28 @@ func (p *Postgres) Held(ctx context.Context, keys []document.Key) (map[document.
 	if len(c.ids) == 0 {
 		return held, nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, p.timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	rows, err := p.pool.Query(bounded, p.sql(`
-SELECT l.collection, l.doc_id, l.vector_id, l.hash, `+remainingSQL+`, l.adopted
+	rows, err := p.pool.Query(ctx, p.sql(`
+SELECT l.collection, l.doc_id, l.vector_id, l.hash, `+remainingSQL+`
 FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS k (collection, doc_id)) k
 JOIN {state}.ledger l ON l.collection = k.collection AND l.doc_id = k.doc_id ORDER BY l.vector_id`), c.collections, c.ids)
 	if err != nil {
 		return nil, fmt.Errorf("read ledger: %w", classify(err))
 	}
 	defer rows.Close()
-	var adopted []string
 	for rows.Next() {
 		var k document.Key
 		var h document.Held
 		var left *int64
-		var found bool
-		if err := rows.Scan(&k.Collection, &k.ID, &h.ID, &h.Hash, &left, &found); err != nil {
+		if err := rows.Scan(&k.Collection, &k.ID, &h.ID, &h.Hash, &left); err != nil {
 			return nil, fmt.Errorf("read ledger: %w", err)
 		}
 		h.Doubt = local(left)
 		held[k] = append(held[k], h)
-		if found {
-			adopted = append(adopted, h.ID)
-		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read ledger: %w", classify(err))
-	}
-	rows.Close() // gives the connection back before write asks for one
-	if len(adopted) > 0 {
-		err := p.write(ctx, func(b *pgx.Batch, _ int64) {
-			b.Queue(p.sql(`UPDATE {state}.ledger SET adopted = false WHERE vector_id = ANY($1::text[])`), adopted)
-		})
-		if err != nil {
-			return nil, fmt.Errorf("look at adopted vectors: %w", err)
-		}
 	}
 	return held, nil
 }
@@ -140,7 +125,7 @@ WITH asked AS (
 	SELECT vector_id, collection, doc_id, $4::bigint, clock_timestamp() + $5::bigint * interval '1 microsecond', clock_timestamp()
 	FROM clear ORDER BY vector_id
 	ON CONFLICT (vector_id) DO UPDATE SET epoch = excluded.epoch, deadline = greatest(l.deadline, excluded.deadline),
-		doubted_at = coalesce(l.doubted_at, excluded.doubted_at), adopted = false
+		doubted_at = coalesce(l.doubted_at, excluded.doubted_at)
 	WHERE l.collection = excluded.collection AND l.doc_id = excluded.doc_id
 	RETURNING 1
 )
@@ -173,35 +158,26 @@ func (p *Postgres) intend(ctx context.Context, asked lines, horizon time.Duratio
 	return conflicts, err
 }
 
-// Settle replaces the lines of each document by what the index is now known to hold, doubts included. Lines that Adopt
-// added and Held has not returned since stay: whoever settles did not know of them. Of a document given twice, the
-// last counts.
+// Settle writes down what the index is now known to hold for each document, doubts included, and strikes out what is
+// gone, where the line is that document's. Every other line stays as it is: it may have been adopted meanwhile. Of a
+// line named twice the last word counts, and held over gone within one holding: the ledger may be too large, never too
+// small. An id may pass from one document to another within a call.
 func (p *Postgres) Settle(ctx context.Context, documents []owed.Holding) error {
-	var docs columns
-	var held lines
-	var hashes []string
-	var left []*int64
-	for _, d := range lastOf(documents, func(d *owed.Holding) document.Key { return d.Key }) {
-		docs.add(d.Key)
-		for _, h := range lastOf(d.Held, func(h *document.Held) string { return h.ID }) {
-			held.add(d.Key, h.ID)
-			hashes, left = append(hashes, h.Hash), append(left, remaining(h.Doubt))
-		}
-	}
-	if len(docs.ids) == 0 {
+	held, gone := settlement(documents)
+	if len(held.vectors) == 0 && len(gone.vectors) == 0 {
 		return nil
 	}
 	err := p.write(ctx, func(b *pgx.Batch, epoch int64) {
-		b.Queue(p.sql(`
-DELETE FROM {state}.ledger l USING unnest($1::text[], $2::text[]) AS d (collection, doc_id)
-WHERE l.collection = d.collection AND l.doc_id = d.doc_id AND NOT l.adopted
-	AND NOT EXISTS (SELECT FROM unnest($3::text[], $4::text[], $5::text[]) AS h (vector_id, collection, doc_id)
-		WHERE h.vector_id = l.vector_id AND h.collection = l.collection AND h.doc_id = l.doc_id)`),
-			docs.collections, docs.ids, held.vectors, held.collections, held.ids)
+		if len(gone.vectors) > 0 {
+			b.Queue(p.sql(`
+DELETE FROM {state}.ledger l USING unnest($1::text[], $2::text[], $3::text[]) AS g (vector_id, collection, doc_id)
+WHERE l.vector_id = g.vector_id AND l.collection = g.collection AND l.doc_id = g.doc_id`),
+				gone.vectors, gone.collections, gone.ids)
+		}
 		if len(held.vectors) == 0 {
 			return
 		}
-		b.Queue(p.sql(settleSQL), held.vectors, held.collections, held.ids, hashes, left, epoch).
+		b.Queue(p.sql(settleSQL), held.vectors, held.collections, held.ids, held.hashes, held.left, epoch).
 			QueryRow(func(row pgx.Row) error {
 				var one int
 				err := row.Scan(&one)
@@ -212,9 +188,47 @@ WHERE l.collection = d.collection AND l.doc_id = d.doc_id AND NOT l.adopted
 			})
 	})
 	if err != nil {
-		return fmt.Errorf("settle %d documents: %w", len(docs.ids), err)
+		return fmt.Errorf("settle %d documents: %w", len(documents), err)
 	}
 	return nil
+}
+
+// heldLines are the lines to write down, each with its hash and what is left of its doubt.
+type heldLines struct {
+	lines
+	hashes []string
+	left   []*int64
+}
+
+// settlement is what is said last of each line.
+func settlement(documents []owed.Holding) (held heldLines, gone lines) {
+	type word struct {
+		key  document.Key
+		held document.Held
+		gone bool
+	}
+	type name struct {
+		key document.Key
+		id  string
+	}
+	var words []word
+	for _, d := range documents {
+		for _, id := range d.Gone {
+			words = append(words, word{key: d.Key, held: document.Held{ID: id}, gone: true})
+		}
+		for _, h := range d.Held {
+			words = append(words, word{key: d.Key, held: h})
+		}
+	}
+	for _, w := range lastOf(words, func(w *word) name { return name{w.key, w.held.ID} }) {
+		if w.gone {
+			gone.add(w.key, w.held.ID)
+			continue
+		}
+		held.add(w.key, w.held.ID)
+		held.hashes, held.left = append(held.hashes, w.held.Hash), append(held.left, remaining(w.held.Doubt))
+	}
+	return held, gone
 }
 
 // Lines that are as they should be are not written: most chunks of an edited document are.
@@ -224,22 +238,21 @@ WITH held AS (
 ), changed AS (
 	SELECT * FROM held h WHERE NOT EXISTS (
 		SELECT FROM {state}.ledger l WHERE l.vector_id = h.vector_id AND l.collection = h.collection AND l.doc_id = h.doc_id
-			AND l.hash = h.hash AND NOT l.adopted AND l.deadline IS NULL AND h.remaining IS NULL)
+			AND l.hash = h.hash AND l.deadline IS NULL AND h.remaining IS NULL)
 ), put AS (
 	INSERT INTO {state}.ledger AS l (vector_id, collection, doc_id, hash, epoch, deadline, doubted_at)
 	SELECT vector_id, collection, doc_id, hash, $6::bigint, clock_timestamp() + remaining * interval '1 microsecond',
 		CASE WHEN remaining IS NOT NULL THEN clock_timestamp() END
 	FROM changed ORDER BY vector_id
 	ON CONFLICT (vector_id) DO UPDATE SET hash = excluded.hash, epoch = excluded.epoch, deadline = excluded.deadline,
-		doubted_at = CASE WHEN excluded.deadline IS NOT NULL THEN coalesce(l.doubted_at, excluded.doubted_at) END,
-		adopted = false
+		doubted_at = CASE WHEN excluded.deadline IS NOT NULL THEN coalesce(l.doubted_at, excluded.doubted_at) END
 	WHERE l.collection = excluded.collection AND l.doc_id = excluded.doc_id
 	RETURNING 1
 )
 SELECT 1 / ((SELECT count(*) FROM put) = (SELECT count(*) FROM changed))::int`
 
 // Adopt adds vectors found in the index to the documents they name, where the ledger does not have their ids. They are
-// in doubt, due at once. What no database can have as a key or id was never ours and is left out.
+// in doubt, due at once, until settled. What no database can have as a key or id was never ours and is left out.
 func (p *Postgres) Adopt(ctx context.Context, found []owed.Holding) error {
 	var l lines
 	var hashes []string
@@ -258,8 +271,8 @@ func (p *Postgres) Adopt(ctx context.Context, found []owed.Holding) error {
 	}
 	err := p.write(ctx, func(b *pgx.Batch, epoch int64) {
 		b.Queue(p.sql(`
-INSERT INTO {state}.ledger (vector_id, collection, doc_id, hash, epoch, deadline, doubted_at, adopted)
-SELECT vector_id, collection, doc_id, hash, $5::bigint, clock_timestamp(), clock_timestamp(), true
+INSERT INTO {state}.ledger (vector_id, collection, doc_id, hash, epoch, deadline, doubted_at)
+SELECT vector_id, collection, doc_id, hash, $5::bigint, clock_timestamp(), clock_timestamp()
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS f (vector_id, collection, doc_id, hash)
 ORDER BY vector_id ON CONFLICT (vector_id) DO NOTHING`), l.vectors, l.collections, l.ids, hashes, epoch)
 	})

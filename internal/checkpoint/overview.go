@@ -29,8 +29,8 @@ type Overview struct {
 	Sweeps      []owed.Sweep
 }
 
-// CollectionOverview is one collection's part. Documents and Chunks are what the index is known to hold: announced and
-// adopted vectors count once they are confirmed.
+// CollectionOverview is one collection's part. Documents and Chunks count the vectors that the index was seen to hold
+// with a hash, by a settle or a listing; announced ones count once they are settled.
 type CollectionOverview struct {
 	Collection  string
 	Fingerprint string
@@ -80,7 +80,7 @@ FROM {state}.owner`, quoted)).Scan(&o.Epoch, &o.Instance, &claimedAt, &o.Owed, &
 	o.ClaimedAt, o.OldestOwed = moment(claimedAt), moment(oldest)
 	rows, err := tx.Query(ctx, inSchema(`
 WITH ledger AS (
-	SELECT collection, count(DISTINCT doc_id) AS documents, count(*) AS chunks FROM {state}.ledger WHERE hash <> '' AND NOT adopted GROUP BY 1
+	SELECT collection, count(DISTINCT doc_id) AS documents, count(*) AS chunks FROM {state}.ledger WHERE hash <> '' GROUP BY 1
 ), owed AS (
 	SELECT collection, count(*) AS n FROM {state}.owed GROUP BY 1
 ), parked AS (

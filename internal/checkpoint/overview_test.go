@@ -45,7 +45,7 @@ func TestPeek(t *testing.T) {
 			{Key: two, Held: []document.Held{{ID: "posts-2", Hash: "c"}}},
 			{Key: three, Held: []document.Held{{ID: "pages-1"}}},
 		}),
-		s.Adopt(ctx, []owed.Holding{{Key: three, Held: []document.Held{{ID: "pages-1#1", Hash: "old"}}}}),
+		s.Adopt(ctx, []owed.Holding{{Key: three, Held: []document.Held{{ID: "pages-1#1", Hash: "old"}, {ID: "pages-1#2"}}}}),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -61,10 +61,10 @@ func TestPeek(t *testing.T) {
 	pos.LSN = 8
 	want := checkpoint.Overview{
 		Version: 1, Epoch: 1, Instance: "a", ClaimedAt: got.ClaimedAt, Position: pos, CommitAt: since, SavedAt: got.SavedAt,
-		Owed: 2, OldestOwed: since, Parked: 1, InDoubt: 2,
+		Owed: 2, OldestOwed: since, Parked: 1, InDoubt: 3,
 		Collections: []checkpoint.CollectionOverview{
 			{Collection: "media"},
-			{Collection: "pages", Owed: 1},
+			{Collection: "pages", Documents: 1, Chunks: 1, Owed: 1},
 			{Collection: "posts", Fingerprint: "f", Documents: 2, Chunks: 3, Owed: 1, Parked: 1, Published: 3, PublishedAt: got.Collections[2].PublishedAt},
 		},
 		Sweeps: []owed.Sweep{sweep},

@@ -103,13 +103,11 @@ CREATE TABLE {state}.ledger (
 	hash       text NOT NULL DEFAULT '',
 	epoch      bigint NOT NULL,
 	deadline   timestamptz,
-	doubted_at timestamptz,
-	adopted    boolean NOT NULL DEFAULT false
+	doubted_at timestamptz
 ) WITH (fillfactor = 85);
 CREATE INDEX ledger_document ON {state}.ledger (collection, doc_id);
 COMMENT ON TABLE {state}.ledger IS 'vectors the index may hold: never fewer than it does';
 COMMENT ON COLUMN {state}.ledger.deadline IS 'a write whose outcome is unknown can arrive until then';
-COMMENT ON COLUMN {state}.ledger.adopted IS 'found in the index and not looked at by a worker since';
 `,
 }
 

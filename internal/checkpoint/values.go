@@ -29,8 +29,7 @@ const (
 
 // code is the SQLSTATE of a server's error, else empty.
 func code(err error) string {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
 	}
 	return ""

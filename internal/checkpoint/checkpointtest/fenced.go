@@ -24,7 +24,7 @@ func writes(t *testing.T, s Store) map[string]error {
 		"SetPosition":     s.SetPosition(ctx, wal.Position{LSN: 1, Slot: "late"}),
 		"SetFingerprints": s.SetFingerprints(ctx, map[string]string{"late": "f"}),
 		"Intend":          intended,
-		"Settle":          s.Settle(ctx, []owed.Holding{{Key: key("posts", "1")}}),
+		"Settle":          s.Settle(ctx, []owed.Holding{{Key: key("posts", "1"), Gone: []string{"posts-1"}}}),
 		"Adopt":           s.Adopt(ctx, []owed.Holding{{Key: key("late", "2"), Held: []document.Held{{ID: "late-2"}}}}),
 		"Release":         s.Release(ctx),
 	}
@@ -135,7 +135,7 @@ func testIntend(t *testing.T, open Open) {
 	}
 	// The hash stays known through the next write; the later deadline counts.
 	claim(t, s)
-	must(t, s.Settle(t.Context(), []owed.Holding{{Key: k, Held: []document.Held{{ID: "posts-1", Hash: "h"}}}}))
+	must(t, s.Settle(t.Context(), []owed.Holding{{Key: k, Held: []document.Held{{ID: "posts-1", Hash: "h"}}, Gone: []string{"posts-1#1"}}}))
 	intend(t, s, time.Hour, owed.Intent{Key: k, IDs: []string{"posts-1"}})
 	intend(t, s, time.Nanosecond, owed.Intent{Key: k, IDs: []string{"posts-1", "posts-1"}})
 	same(t, "announced again", []string{"posts/1: posts-1=h/ahead"}, ledger(t, s, k))
@@ -162,8 +162,11 @@ func testConflict(t *testing.T, open Open) {
 	// Found in the index under the other's name, it stays where it is.
 	must(t, s.Adopt(t.Context(), []owed.Holding{{Key: post, Held: []document.Held{{ID: "blog-post-1"}}}}))
 	same(t, "adopted", 0, len(ledger(t, s, post)))
+	// Gone for one is not gone for the other.
+	must(t, s.Settle(t.Context(), []owed.Holding{{Key: post, Gone: []string{"blog-post-1"}}}))
+	same(t, "the other's", 1, len(ledger(t, s, blog)))
 	// The first lets go.
-	must(t, s.Settle(t.Context(), []owed.Holding{{Key: blog}}))
+	must(t, s.Settle(t.Context(), []owed.Holding{{Key: blog, Gone: []string{"blog-post-1"}}}))
 	same(t, "conflicts", 0, len(intend(t, s, time.Hour, owed.Intent{Key: post, IDs: []string{"blog-post-1"}})))
 
 	// Within one call the first to ask gets it, unless it is refused itself.

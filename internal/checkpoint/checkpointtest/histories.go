@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -30,10 +31,9 @@ type model struct {
 }
 
 type line struct {
-	key     document.Key
-	hash    string
-	doubt   string // as doubt says it
-	adopted bool   // and not looked at since
+	key   document.Key
+	hash  string
+	doubt string // as doubt says it
 }
 
 // testHistories runs random writes and crashes against the model and compares after each crash.
@@ -107,7 +107,7 @@ func testHistories(t *testing.T, open Open) {
 				var all []owed.Holding
 				taken := map[string]bool{}
 				for _, k := range rapid.SliceOfNDistinct(rapid.Custom(docKey), 1, 2, rapid.ID).Draw(r, "keys") {
-					h := owed.Holding{Key: k}
+					h := owed.Holding{Key: k, Gone: rapid.SliceOfN(vectorID(), 0, 3).Draw(r, "gone")}
 					for _, id := range rapid.SliceOfNDistinct(vectorID(), 0, 3, rapid.ID).Draw(r, "held") {
 						// Whoever settles an id has announced it.
 						if owner, known := m.ledger[id]; taken[id] || known && owner.key != k {
@@ -128,7 +128,7 @@ func testHistories(t *testing.T, open Open) {
 				h := owed.Holding{Key: docKey(r), Held: []document.Held{{ID: vectorID().Draw(r, "id"), Hash: "found"}}}
 				ok(s.Adopt(ctx, []owed.Holding{h}))
 				if _, known := m.ledger[h.Held[0].ID]; !known {
-					m.ledger[h.Held[0].ID] = line{key: h.Key, hash: "found", doubt: "past", adopted: true}
+					m.ledger[h.Held[0].ID] = line{key: h.Key, hash: "found", doubt: "past"}
 				}
 			},
 			"look": func(r *rapid.T) {
@@ -255,7 +255,7 @@ func (m *model) intend(intents []owed.Intent, horizon time.Duration) map[documen
 			}
 			for _, id := range one.IDs {
 				l := m.ledger[id]
-				l.key, l.adopted = one.Key, false
+				l.key = one.Key
 				if horizon > 0 {
 					l.doubt = "ahead"
 				} else if l.doubt != "ahead" {
@@ -270,8 +270,8 @@ func (m *model) intend(intents []owed.Intent, horizon time.Duration) map[documen
 }
 
 func (m *model) settle(h owed.Holding) {
-	for id, l := range m.ledger {
-		if l.key == h.Key && !l.adopted {
+	for _, id := range h.Gone {
+		if m.ledger[id].key == h.Key {
 			delete(m.ledger, id)
 		}
 	}
@@ -280,13 +280,11 @@ func (m *model) settle(h owed.Holding) {
 	}
 }
 
-// held is what ledger prints, and a look at what was adopted.
+// held is what ledger prints.
 func (m *model) held(k document.Key) []string {
 	var out []string
 	for id, l := range m.ledger {
 		if l.key == k {
-			l.adopted = false
-			m.ledger[id] = l
 			out = append(out, fmt.Sprintf("%s: %s=%s/%s", k, id, l.hash, l.doubt))
 		}
 	}
@@ -296,10 +294,7 @@ func (m *model) held(k document.Key) []string {
 
 // check compares what a claim read with the model.
 func (m *model) check(r *rapid.T, got owed.State) {
-	want := map[document.Key]owed.Debt{}
-	for k, d := range m.debts {
-		want[k] = d
-	}
+	want := maps.Clone(m.debts)
 	proofs := map[document.Key]string{}
 	for _, l := range m.ledger {
 		if l.doubt == "none" {

@@ -19,17 +19,25 @@ func testSettle(t *testing.T, open Open) {
 		owed.Intent{Key: one, IDs: []string{"posts-1", "posts-1#1", "posts-1#2"}},
 		owed.Intent{Key: two, IDs: []string{"posts-2"}})
 	must(t, s.Settle(t.Context(), nil))
-	must(t, s.Settle(t.Context(), []owed.Holding{{Key: one, Held: []document.Held{
-		{ID: "posts-1", Hash: "a"}, {ID: "posts-1#1", Hash: "b", Doubt: time.Now().Add(time.Hour)},
-	}}}))
+	must(t, s.Settle(t.Context(), []owed.Holding{{Key: one}}))
+	must(t, s.Settle(t.Context(), []owed.Holding{{
+		Key:  one,
+		Held: []document.Held{{ID: "posts-1", Hash: "a"}, {ID: "posts-1#1", Hash: "b", Doubt: time.Now().Add(time.Hour)}},
+		Gone: []string{"posts-1#2", "posts-1#3", "posts-2"}, // one that is not there, one that is another's
+	}}))
 	want := []string{"posts/1: posts-1#1=b/ahead", "posts/1: posts-1=a/none", "posts/2: posts-2=/ahead"}
 	same(t, "settled", want, ledger(t, s, one, two))
-	// A doubt that has passed is still a doubt.
+	// A doubt that has passed is still a doubt, and what is not named stays. Of a line named twice the last word counts.
 	must(t, s.Settle(t.Context(), []owed.Holding{
-		{Key: one, Held: []document.Held{{ID: "stale"}}},
+		{Key: one, Held: []document.Held{{ID: "posts-1", Hash: "stale"}, {ID: "posts-1#4"}}},
 		{Key: two, Held: []document.Held{{ID: "posts-2", Hash: "c"}}},
-		{Key: one, Held: []document.Held{{ID: "posts-1", Hash: "a", Doubt: day(1)}}},
+		{Key: one, Held: []document.Held{{ID: "posts-1", Hash: "a", Doubt: day(1)}}, Gone: []string{"posts-1#4"}},
 	}))
+	same(t, "what is not named", []string{"posts/1: posts-1#1=b/ahead", "posts/1: posts-1=a/past", "posts/2: posts-2=c/none"}, ledger(t, s, one, two))
+	// Both held and gone is held.
+	must(t, s.Settle(t.Context(), []owed.Holding{{
+		Key: one, Held: []document.Held{{ID: "posts-1", Hash: "a", Doubt: day(1)}}, Gone: []string{"posts-1#1", "posts-1", "posts-1"},
+	}}))
 	s = again()
 	same(t, "settled again", []string{"posts/1: posts-1=a/past", "posts/2: posts-2=c/none"}, ledger(t, s, one, two))
 	got := claim(t, s)
@@ -37,9 +45,12 @@ func testSettle(t *testing.T, open Open) {
 		t.Fatalf("debts %+v, want a proof of %s, due", got.Debts, one)
 	}
 	// An id may pass from one document to another within a call.
-	must(t, s.Settle(t.Context(), []owed.Holding{{Key: two, Held: []document.Held{{ID: "posts-1", Hash: "d"}}}, {Key: one}}))
-	same(t, "passed on", []string{"posts/2: posts-1=d/none"}, ledger(t, s, one, two))
-	must(t, s.Settle(t.Context(), []owed.Holding{{Key: one}, {Key: two}}))
+	must(t, s.Settle(t.Context(), []owed.Holding{
+		{Key: two, Held: []document.Held{{ID: "posts-1", Hash: "d"}}},
+		{Key: one, Gone: []string{"posts-1"}},
+	}))
+	same(t, "passed on", []string{"posts/2: posts-1=d/none", "posts/2: posts-2=c/none"}, ledger(t, s, one, two))
+	must(t, s.Settle(t.Context(), []owed.Holding{{Key: two, Gone: []string{"posts-1", "posts-2"}}}))
 	if left := held(t, s, one, two); len(left) != 0 {
 		t.Fatalf("left %v, want documents without vectors to be absent", left)
 	}
@@ -55,26 +66,26 @@ func testAdopt(t *testing.T, open Open) {
 	claim(t, s)
 	k := key("posts", "1")
 	held(t, s, k) // a worker begins
-	intend(t, s, time.Hour, owed.Intent{Key: k, IDs: []string{"posts-1"}})
+	intend(t, s, time.Hour, owed.Intent{Key: k, IDs: []string{"posts-1", "posts-1#1"}})
 	must(t, s.Adopt(t.Context(), nil))
 	must(t, s.Adopt(t.Context(), []owed.Holding{{Key: k, Held: []document.Held{{ID: "posts-1", Hash: "old"}, {ID: "posts-1#7", Hash: "old"}, {ID: "posts-1#7"}}}}))
-	must(t, s.Settle(t.Context(), []owed.Holding{{Key: k, Held: []document.Held{{ID: "posts-1", Hash: "new"}}}}))
-	same(t, "after the worker's settle", []string{"posts/1: posts-1#7=old/past", "posts/1: posts-1=new/none"}, ledger(t, s, k))
+	must(t, s.Settle(t.Context(), []owed.Holding{{Key: k, Held: []document.Held{{ID: "posts-1", Hash: "new"}}, Gone: []string{"posts-1#1"}}}))
+	want := []string{"posts/1: posts-1#7=old/past", "posts/1: posts-1=new/none"}
+	same(t, "after the worker's settle", want, ledger(t, s, k))
 	keys, _, err := s.Documents(t.Context(), "posts", "", 10)
 	must(t, err)
 	same(t, "documents", []document.Key{k}, keys)
+	// Looking at it is no write: it needs no claim, and the doubt stays.
 	s = again()
+	same(t, "seen by another process", want, ledger(t, s, k))
 	if got := claim(t, s); len(got.Debts) != 1 || got.Debts[0].Key != k || got.Debts[0].Strength != owed.Prove {
 		t.Fatalf("debts %+v, want a proof of %s", got.Debts, k)
 	}
-	// The next worker was told, so it can settle it away. One that only announces it can, too.
-	held(t, s, k)
-	must(t, s.Settle(t.Context(), []owed.Holding{{Key: k}}))
+	// The next worker finds it in the ledger and settles it: as held, or as gone.
+	must(t, s.Settle(t.Context(), []owed.Holding{{Key: k, Held: []document.Held{{ID: "posts-1#7", Hash: "old"}}}}))
+	same(t, "confirmed", []string{"posts/1: posts-1#7=old/none", "posts/1: posts-1=new/none"}, ledger(t, s, k))
+	must(t, s.Settle(t.Context(), []owed.Holding{{Key: k, Gone: []string{"posts-1", "posts-1#7"}}}))
 	same(t, "after the next worker's settle", 0, len(ledger(t, s, k)))
-	must(t, s.Adopt(t.Context(), []owed.Holding{{Key: k, Held: []document.Held{{ID: "posts-1"}}}}))
-	intend(t, s, time.Hour, owed.Intent{Key: k, IDs: []string{"posts-1"}})
-	must(t, s.Settle(t.Context(), []owed.Holding{{Key: k}}))
-	same(t, "after it was announced", 0, len(ledger(t, s, k)))
 }
 
 func testDocuments(t *testing.T, open Open) {
@@ -150,7 +161,15 @@ func testThousand(t *testing.T, open Open) {
 	same(t, "lines", documents*(chunks+1), lines)
 	same(t, "debts", documents, len(claim(t, s).Debts))
 	must(t, s.Save(t.Context(), owed.Delta{Paid: keys, Unpark: keys}))
+	for i := range settle {
+		settle[i].Gone = []string{found[i].Held[0].ID}
+	}
 	must(t, s.Settle(t.Context(), settle))
+	lines = 0
+	for _, h := range held(t, s, keys...) {
+		lines += len(h)
+	}
+	same(t, "lines at the end", documents*chunks, lines)
 	got := claim(t, again())
 	same(t, "debts and parked at the end", 0, len(got.Debts)+len(got.Parked))
 }
