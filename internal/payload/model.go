@@ -72,6 +72,20 @@ func (m *Model) Collections() []Collection {
 // them, never versions.
 func (m *Model) Tables() []Table {
 	var out []Table
+	for _, c := range m.collections {
+		out = append(out, m.TablesOf(c.Slug)...)
+	}
+	slices.SortFunc(out, func(a, b Table) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// TablesOf lists the tables of one collection, its root first. Nil for an unknown slug.
+func (m *Model) TablesOf(slug string) []Table {
+	c := m.bySlug[slug]
+	if c == nil {
+		return nil
+	}
+	var out []Table
 	var add func(t *table)
 	add = func(t *table) {
 		out = append(out, Table{m.schema, t.name})
@@ -79,10 +93,7 @@ func (m *Model) Tables() []Table {
 			add(child)
 		}
 	}
-	for _, c := range m.collections {
-		add(c.root)
-	}
-	slices.SortFunc(out, func(a, b Table) int { return strings.Compare(a.Name, b.Name) })
+	add(c.root)
 	return out
 }
 
