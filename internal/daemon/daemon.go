@@ -153,7 +153,6 @@ func (d *Daemon) work(ctx context.Context) error {
 			tries = 1
 		case errors.Is(err, errAgain), errors.Is(err, payload.ErrUnknownTable), errors.Is(err, payload.ErrSchemaChanged):
 			d.log.Info("beginning again", "reason", err)
-			tries = 0
 		case !d.owned():
 			return err // it never worked: a person is watching
 		default:

@@ -25,9 +25,13 @@ type owner struct {
 	source   *source
 	pipeline *pipeline.Pipeline
 	stream   *replication.Stream
+	shape    string  // of the schema, as last seen; used by poll only
+	began    wal.LSN // the checkpoint, as it was found
+	rejoined bool    // tables joined the publication, by us or by others
 
 	saved     atomic.Uint64 // LSN of the last checkpoint
 	recorded  wal.LSN       // LSN in the index's owner record; used by one goroutine at a time
+	compared  bool          // the owner record was compared with the checkpoint; likewise
 	settled   atomic.Bool   // what ran when we began has ended
 	interrupt context.CancelCauseFunc
 }
@@ -44,7 +48,7 @@ func (d *Daemon) own(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o := &owner{d: d, ready: ready, stream: stream}
+	o := &owner{d: d, ready: ready, stream: stream, shape: ready.shape, rejoined: ready.change.Changed()}
 	defer func() {
 		// Whatever happened, the slot is left free, and the server hears how far we are.
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
@@ -78,6 +82,9 @@ func (d *Daemon) takeOver(ctx context.Context) (owed.State, error) {
 	}
 	state, err := d.store.Claim(ctx)
 	if err != nil {
+		// Its tables may be gone: opened again, it makes new ones.
+		d.store.Close()
+		d.store = nil
 		return owed.State{}, fmt.Errorf("take over the state: %w", err)
 	}
 	return state, nil
@@ -91,8 +98,9 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 	if err != nil {
 		return err
 	}
-	prints := d.fingerprints(o.ready.model)
+	prints := d.fingerprints(o.ready.model, o.ready.members)
 	for _, m := range changes(state.Fingerprints, prints) {
+		o.rejoined = o.rejoined || m.Reason == rejoined
 		if len(marks) == 0 || m.Force {
 			marks = append(marks, m) // a sweep of everything covers the others
 		}
@@ -152,15 +160,18 @@ func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMa
 	if ready.created {
 		p.SlotPoint = ready.point
 	}
-	gap(!state.Fresh && !ready.created && len(ready.change.Added) > 0, "tables joined the publication: "+tableNames(ready.change.Added))
-	record, found, err := d.index.Owner(ctx)
-	switch {
-	case err != nil:
-		d.log.Warn("the index does not say whom it belongs to; nothing is written before it does", "err", err)
-	case found && record.System != ready.server.System:
-		return nil, d.index.admit(ctx)
-	case found && record.LSN > p.LSN && len(reasons) == 0:
-		gap(true, "the index is ahead of the checkpoint: the database was restored to an older moment")
+	o.began = p.LSN
+	if d.index.admitted() {
+		asking, cancel := context.WithTimeout(ctx, askPatience)
+		ahead, err := o.compare(asking)
+		cancel()
+		if errors.Is(err, ErrOwner) {
+			return nil, err
+		}
+		if err != nil {
+			d.log.Warn("the index does not say how far it has come; it is asked again", "err", err)
+		}
+		gap(ahead && len(reasons) == 0, indexAhead)
 	}
 	if history {
 		// Transaction ids of another history mean nothing here.
@@ -253,7 +264,7 @@ func (o *owner) beforeSweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("wait for open transactions: %w", err)
 	}
-	if o.ready.change.Changed() && !o.ready.created {
+	if o.rejoined && !o.ready.created {
 		o.end(errAgain)
 		<-ctx.Done()
 		return ctx.Err()

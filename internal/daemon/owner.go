@@ -10,6 +10,8 @@ import (
 	"payload-cdc/internal/document"
 	"payload-cdc/internal/failure"
 	"payload-cdc/internal/index"
+	"payload-cdc/internal/owed"
+	"payload-cdc/internal/pipeline"
 	"payload-cdc/internal/wal"
 )
 
@@ -48,6 +50,7 @@ func (g *guarded) admit(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask the index for its owner: %w", err)
 	}
+	// Another database's index is no business of ours, whatever its shape.
 	if found && owner.System != g.system {
 		return &failure.Error{
 			Class: failure.Systemic, Provider: "index", Rejected: true,
@@ -55,8 +58,25 @@ func (g *guarded) admit(ctx context.Context) error {
 			Err:    fmt.Errorf("%w: its system identifier is %s, this one's is %s", ErrOwner, owner.System, g.system),
 		}
 	}
+	if err := g.Check(ctx); err != nil {
+		return err
+	}
 	g.checked = true
 	return nil
+}
+
+// revoke lets nothing more be written before the index is admitted again.
+func (g *guarded) revoke() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.checked = false
+}
+
+// admitted says whether the index is known to be ours.
+func (g *guarded) admitted() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.checked
 }
 
 // Upsert is the index's, once it is known to be ours.
@@ -91,28 +111,74 @@ func (g *guarded) counted(call func() error) error {
 	return err
 }
 
-// ownerEvery is how often the owner record is renewed. Each renewal is a write that providers count.
-const ownerEvery = 10 * time.Minute
+const (
+	// ownerEvery is how often the owner record is renewed. Each renewal is a write that providers count.
+	ownerEvery = 10 * time.Minute
+	// ownerSoon is how often it is tried as long as it has not worked.
+	ownerSoon = 15 * time.Second
+)
+
+// indexAhead is why everything is compared when the index's owner record is newer than the checkpoint.
+const indexAhead = "the index is ahead of the checkpoint: the database was restored to an older moment"
 
 // keepOwner writes who owns the index and how far it has come, now and again.
 func (o *owner) keepOwner(ctx context.Context) {
-	tick := time.NewTicker(ownerEvery)
-	defer tick.Stop()
 	for {
+		o.lateCompare(ctx)
 		o.writeOwner(ctx)
-		select {
-		case <-ctx.Done():
+		every := ownerEvery
+		if o.recorded == 0 {
+			every = ownerSoon
+		}
+		if !pause(ctx, every) {
 			return
-		case <-tick.C:
 		}
 	}
 }
 
-// writeOwner writes the owner record, if it would say something new.
+// compare asks the index whether its owner record is ahead of the checkpoint that we began with.
+func (o *owner) compare(ctx context.Context) (ahead bool, err error) {
+	record, found, err := o.d.index.Owner(ctx)
+	if err != nil {
+		return false, fmt.Errorf("ask the index for its owner: %w", err)
+	}
+	if found && record.System != o.ready.server.System {
+		// Adopted by another database since it was admitted. The record is theirs, and so is the index.
+		o.d.index.revoke()
+		return false, o.d.index.admit(ctx)
+	}
+	o.compared = true
+	return found && record.LSN > o.began, nil
+}
+
+// lateCompare does what could not be done when we began, because the index did not answer then.
+func (o *owner) lateCompare(ctx context.Context) {
+	if o.compared || o.d.index.admit(ctx) != nil {
+		return
+	}
+	ahead, err := o.compare(ctx)
+	if err != nil || !ahead {
+		return
+	}
+	o.d.log.Warn("changes may have been missed: everything is compared with the index", "reason", indexAhead)
+	o.pipeline.Dirty.Sweep(pipeline.SweepMark{Strength: owed.Prove, Reason: indexAhead})
+	// Owed durably before the record says that all is well.
+	if err := o.pipeline.Save(ctx); err != nil {
+		o.compared = false
+	}
+}
+
+// writeOwner writes the owner record, if it would say something new and is still ours.
 func (o *owner) writeOwner(ctx context.Context) {
 	lsn := wal.LSN(o.saved.Load())
-	if lsn == 0 || lsn == o.recorded || o.d.index.admit(ctx) != nil {
+	if lsn == 0 || lsn == o.recorded || !o.compared || o.d.index.admit(ctx) != nil {
 		return
+	}
+	if o.recorded != 0 {
+		if _, err := o.compare(ctx); err != nil {
+			o.d.log.Warn("the index's owner record is not renewed", "err", err)
+			return
+		}
 	}
 	err := o.d.index.SetOwner(ctx, index.Owner{System: o.ready.server.System, Slot: o.d.cfg.Slot, LSN: lsn, At: time.Now()})
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 // retainedWarning is how much log the slot may hold back before we say so, bytes.
 const retainedWarning = 1 << 30
 
-// poll looks every second how far the server is, and every ten how the slot does, for lag and for warnings in time.
+// poll looks every second how far the server is, and every ten how the slot does and whether tables have changed: for
+// lag, for warnings in time, and because the log says nothing of tables that leave the publication or are not in it yet.
 func (o *owner) poll(ctx context.Context) {
 	d := o.d
 	tick := time.NewTicker(time.Second)
@@ -38,6 +39,12 @@ func (o *owner) poll(ctx context.Context) {
 			continue // the stream will tell
 		}
 		d.setSlot(slot)
+		if again, err := o.changed(ctx); err != nil {
+			d.log.Debug("the tables could not be looked at", "err", err)
+		} else if again {
+			o.end(errAgain)
+			return
+		}
 		bad := slot.RetainedBytes > retainedWarning || slot.WALStatus == "unreserved"
 		if bad && !warned {
 			d.log.Warn("the slot holds back much of the server's log; if it fills the disk, or max_slot_wal_keep_size, the slot is lost",

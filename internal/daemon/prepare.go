@@ -20,6 +20,8 @@ type prepared struct {
 	slot    replication.Slot
 	created bool // the slot is new
 	point   wal.LSN
+	shape   string // of the schema, when the model was discovered or before
+	members members
 }
 
 // acquire stands by until nobody reads the slot, prepares, and starts to stream.
@@ -80,15 +82,21 @@ func (d *Daemon) prepare(ctx context.Context) (prepared, error) {
 		return prepared{}, fmt.Errorf("look at the database: %w", err)
 	}
 	d.setServer(server)
-	model, err := payload.Discover(ctx, d.source, payload.Config{
-		Schema: d.cfg.PayloadSchema, Collections: d.cfg.Collections, Logger: d.log,
-	})
-	if err != nil {
+	if err := d.askIndex(ctx); err != nil {
 		return prepared{}, err
 	}
-	d.announce(model)
-	ready := prepared{server: server, model: model}
-	plan := d.cfg.plan(published(model))
+	ready := prepared{server: server}
+	if ready.shape, err = d.shape(ctx); err != nil {
+		return prepared{}, err
+	}
+	if ready.model, err = d.discover(ctx); err != nil {
+		return prepared{}, err
+	}
+	d.announce(ready.model)
+	if err := d.dropUseless(ctx); err != nil {
+		return prepared{}, err
+	}
+	plan := d.cfg.plan(published(ready.model))
 	if err := replication.Preflight(ctx, d.source, plan); err != nil {
 		return prepared{}, err
 	}
@@ -99,17 +107,12 @@ func (d *Daemon) prepare(ctx context.Context) (prepared, error) {
 		d.log.Info("publication prepared", "publication", plan.Publication, "created", ready.change.Created,
 			"added", tableNames(ready.change.Added), "removed", tableNames(ready.change.Removed))
 	}
+	if ready.members, err = d.members(ctx); err != nil {
+		return prepared{}, err
+	}
 	if ready.slot, err = replication.InspectSlot(ctx, d.source, plan.Slot); err != nil {
 		return prepared{}, fmt.Errorf("look at the slot: %w", err)
 	}
-	if ready.slot.Exists && (d.renew || ready.slot.Lost()) {
-		d.log.Warn("dropping a slot that is of no use any more", "slot", plan.Slot, "wal_status", ready.slot.WALStatus, "reason", ready.slot.InvalidationReason)
-		if _, err := d.source.Exec(ctx, "SELECT pg_drop_replication_slot($1)", plan.Slot); err != nil {
-			return prepared{}, fmt.Errorf("drop the slot %s: %w", plan.Slot, err)
-		}
-		ready.slot.Exists = false
-	}
-	d.renew = false
 	if !ready.slot.Exists {
 		if err := d.createSlot(ctx, &ready); err != nil {
 			return prepared{}, err
@@ -118,6 +121,40 @@ func (d *Daemon) prepare(ctx context.Context) (prepared, error) {
 	d.setSlot(ready.slot)
 	return ready, nil
 }
+
+// dropUseless drops our slot if it can never be read again.
+func (d *Daemon) dropUseless(ctx context.Context) error {
+	slot, err := replication.InspectSlot(ctx, d.source, d.cfg.Slot)
+	if err != nil {
+		return fmt.Errorf("look at the slot: %w", err)
+	}
+	if slot.Exists && slot.Ours && slot.Plugin == "pgoutput" && (d.renew || slot.Lost()) {
+		d.log.Warn("dropping a slot that is of no use any more", "slot", slot.Name, "wal_status", slot.WALStatus, "reason", slot.InvalidationReason)
+		if _, err := d.source.Exec(ctx, "SELECT pg_drop_replication_slot($1)", slot.Name); err != nil {
+			return fmt.Errorf("drop the slot %s: %w", slot.Name, err)
+		}
+	}
+	d.renew = false
+	return nil
+}
+
+// askIndex finds out, before anything is created, whether the index is one for us. When it does not answer or does not
+// fit, we go on all the same: changes are read and owed, and the first write asks again.
+func (d *Daemon) askIndex(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	err := d.index.admit(ctx)
+	if errors.Is(err, ErrOwner) {
+		return err
+	}
+	if err != nil {
+		d.log.Error("the index cannot be used; nothing is written to it before it can", "err", err)
+	}
+	return nil
+}
+
+// askPatience is how long preparing waits for the index: the slot waits meanwhile.
+const askPatience = 10 * time.Second
 
 // createSlot creates the slot, unless one under another name was forgotten: two of them fill the disk twice as fast.
 func (d *Daemon) createSlot(ctx context.Context, ready *prepared) error {

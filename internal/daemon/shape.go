@@ -1,0 +1,94 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"payload-cdc/internal/payload"
+	"payload-cdc/internal/replication"
+)
+
+// members are the tables of the publication, each with the OID of its entry. An entry is never changed, only made and
+// removed: another OID says that the table has left in between, or is another table of the same name. Of what was
+// written meanwhile nothing is in the log, and nothing else tells.
+type members map[replication.Table]uint32
+
+func (d *Daemon) members(ctx context.Context) (members, error) {
+	rows, err := d.source.Query(ctx, `
+		SELECT n.nspname::text, c.relname::text, pr.oid
+		FROM pg_publication p JOIN pg_publication_rel pr ON pr.prpubid = p.oid
+		JOIN pg_class c ON c.oid = pr.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE p.pubname = $1`, d.cfg.Publication)
+	if err != nil {
+		return nil, fmt.Errorf("list the publication's tables: %w", err)
+	}
+	list := members{}
+	var t replication.Table
+	var oid uint32
+	if _, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &oid}, func() error {
+		list[t] = oid
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("list the publication's tables: %w", err)
+	}
+	return list, nil
+}
+
+// shape is a digest of the tables, columns and foreign keys of Payload's schema. It is the same as long as nobody
+// changes them.
+func (d *Daemon) shape(ctx context.Context) (digest string, err error) {
+	err = d.source.QueryRow(ctx, `
+		SELECT md5(coalesce(string_agg(x, ',' ORDER BY x COLLATE "C"), '')) FROM (
+			SELECT concat_ws(' ', c.oid, c.relname, a.attname, a.atttypid) FROM pg_class c
+			JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+			WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')
+			UNION ALL
+			SELECT concat_ws(' ', k.oid, k.conname) FROM pg_constraint k
+			JOIN pg_namespace n ON n.oid = k.connamespace WHERE n.nspname = $1 AND k.contype = 'f') AS s (x)`,
+		d.cfg.PayloadSchema).Scan(&digest)
+	if err != nil {
+		return "", fmt.Errorf("look at the schema: %w", err)
+	}
+	return digest, nil
+}
+
+// discover reads what there is to index.
+func (d *Daemon) discover(ctx context.Context) (*payload.Model, error) {
+	return payload.Discover(ctx, d.source, payload.Config{
+		Schema: d.cfg.PayloadSchema, Collections: d.cfg.Collections, Logger: d.log,
+	})
+}
+
+// changed says whether the publication or the tables are no longer as they were prepared: then everything begins again.
+// Changes to tables that are none of ours do not count.
+func (o *owner) changed(ctx context.Context) (bool, error) {
+	d := o.d
+	list, err := d.members(ctx)
+	if err != nil {
+		return false, err
+	}
+	if !maps.Equal(list, o.ready.members) {
+		return true, nil
+	}
+	digest, err := d.shape(ctx)
+	if err != nil || digest == o.shape {
+		return false, err
+	}
+	model, err := d.discover(ctx)
+	if errors.Is(err, payload.ErrNotPayload) || errors.Is(err, payload.ErrUnknownCollection) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if !slices.Equal(model.Tables(), o.ready.model.Tables()) || !maps.Equal(d.fingerprints(model, list), d.fingerprints(o.ready.model, list)) {
+		return true, nil
+	}
+	o.shape = digest
+	return false, nil
+}
