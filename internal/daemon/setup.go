@@ -58,7 +58,7 @@ func SetupSQL(ctx context.Context, cfg Config, role string) (string, error) {
 		return "", err
 	}
 	if d.cfg.StateURI == d.cfg.DatabaseURI {
-		setup.StateSchema = d.cfg.StateSchema
+		setup.State = checkpoint.SetupSQL(d.cfg.StateSchema, role)
 	}
 	return replication.SetupSQL(setup), nil
 }

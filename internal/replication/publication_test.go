@@ -174,7 +174,7 @@ func TestSetupSQLIsWhatIsMissing(t *testing.T) {
 		}
 		tx.Rollback(t.Context())
 
-		setup := replication.Setup{Role: role, Database: w.db.Name, Publication: plan.Publication, Tables: plan.Tables, Read: named("media"), StateSchema: `State "schema"`}
+		setup := replication.Setup{Role: role, Database: w.db.Name, Publication: plan.Publication, Tables: plan.Tables, Read: named("media"), State: `CREATE SCHEMA IF NOT EXISTS "State ""schema""" AUTHORIZATION "` + strings.ReplaceAll(role, `"`, `""`) + `";` + "\n"}
 		w.exec(replication.SetupSQL(setup))
 		setup.Published = setup.Tables
 		w.exec(replication.SetupSQL(setup)) // again

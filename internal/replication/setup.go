@@ -10,12 +10,11 @@ type Setup struct {
 	Published   []Table // already in the publication; nil when it does not exist
 	Tables      []Table // to be published
 	Read        []Table // to be read back besides Tables
-	StateSchema string  // created for the role; empty leaves it out (the state lives elsewhere)
+	State       string  // SQL that makes room for the state; empty leaves it out (the state lives elsewhere)
 	WALLevel    string  // as it is; empty when unknown
 }
 
-// SetupSQL is exactly what the owner of Payload's tables or an administrator has to run, once, in the database itself.
-// It can be run again.
+// SetupSQL is exactly what an administrator has to run, once, in the database itself. It can be run again.
 func SetupSQL(s Setup) string {
 	var b strings.Builder
 	line := func(parts ...string) {
@@ -25,7 +24,7 @@ func SetupSQL(s Setup) string {
 		b.WriteByte('\n')
 	}
 	role := quoteName(s.Role)
-	line("-- Run this in database ", comment(s.Database), " as the owner of the tables below, or as an administrator.")
+	line("-- Run this in database ", comment(s.Database), " as an administrator.")
 	if s.WALLevel != "" && s.WALLevel != "logical" {
 		line("-- wal_level is ", comment(s.WALLevel), ". This takes effect when Postgres is restarted:")
 		line("ALTER SYSTEM SET wal_level = 'logical';")
@@ -61,10 +60,10 @@ func SetupSQL(s Setup) string {
 			line(statement, ";")
 		}
 	}
-	if s.StateSchema != "" {
+	if s.State != "" {
 		line()
 		line("-- Where cdc keeps its checkpoint and ledger: outside Payload's schema, which drops tables it does not know.")
-		line("CREATE SCHEMA IF NOT EXISTS ", quoteName(s.StateSchema), " AUTHORIZATION ", role, ";")
+		b.WriteString(s.State)
 	}
 	return b.String()
 }
