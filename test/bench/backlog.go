@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,6 +18,7 @@ type backlog struct {
 	WALBytes  int64   `json:"wal_bytes"`
 	CDC       []usage `json:"cdc"`
 	Recv      []usage `json:"pg_recvlogical"`
+	Against   []usage `json:"other_cdc,omitempty"`
 	Drain     []usage `json:"replication_drain,omitempty"`
 	Idle      usage   `json:"nothing_to_read"` // cdc on a slot that has been read: its start and end
 }
@@ -32,38 +35,50 @@ func measureBacklog(ctx context.Context, w *world) (backlog, error) {
 	if err := w.createDrafts(ctx); err != nil {
 		return b, fmt.Errorf("create documents: %w", err)
 	}
-	lanes := make([]*lane, w.pairs, w.pairs+1)
-	if w.profile != "" {
-		lanes = lanes[:w.pairs+1]
+	names := []string{}
+	for i := range w.pairs {
+		names = append(names, turnLane(i))
+		if w.against != "" {
+			names = append(names, turnLane(i)+againstSuffix)
+		}
 	}
+	if w.profile != "" {
+		names = append(names, profileLane)
+	}
+	lanes := map[string]*lane{}
 	defer func() {
 		for _, l := range lanes {
-			if l != nil {
-				l.close()
-			}
+			l.close()
 		}
 	}()
-	for i := range lanes {
-		lanes[i] = w.newLane(fmt.Sprintf("bench_%d", i+1))
-		if err := lanes[i].prime(ctx); err != nil {
+	for _, name := range names {
+		binary := w.binary
+		if strings.HasSuffix(name, againstSuffix) {
+			binary = w.against
+		}
+		lanes[name] = w.newLane(name, binary)
+		if err := lanes[name].prime(ctx); err != nil {
 			return b, fmt.Errorf("first start of cdc: %w", err)
 		}
+	}
+	if err := w.copySlots(ctx); err != nil {
+		return b, err
 	}
 	end, size, err := w.fill(ctx)
 	if err != nil {
 		return b, fmt.Errorf("fill the log: %w", err)
 	}
 	b.WALBytes = size
-	for i, l := range lanes[:w.pairs] {
-		if err := b.turn(ctx, l, i, end); err != nil {
+	for i := range w.pairs {
+		if err := b.turn(ctx, w, lanes, i, end); err != nil {
 			return b, err
 		}
 	}
-	if b.Idle, err = lanes[w.pairs-1].catchUp(ctx); err != nil {
+	if b.Idle, err = lanes[turnLane(w.pairs-1)].catchUp(ctx); err != nil {
 		return b, err
 	}
-	if w.profile != "" {
-		if err := lanes[w.pairs].profileBacklog(ctx); err != nil {
+	if l := lanes[profileLane]; l != nil {
+		if err := l.profileBacklog(ctx); err != nil {
 			return b, err
 		}
 	}
@@ -107,26 +122,40 @@ func (w *world) createDrafts(ctx context.Context) error {
 	return err
 }
 
-// prime runs cdc for the first time, so that its first sweep is done, and gives the others slots of the same place.
+// prime runs cdc for the first time, so that its first sweep is done.
 func (l *lane) prime(ctx context.Context) error {
 	u, err := l.catchUp(ctx)
 	if err != nil {
 		return err
 	}
 	l.w.log.Info("cdc has swept the database", "slot", l.name, "took", seconds(u.Wall))
-	for _, copied := range []string{l.recvSlot(), l.drainSlot()} {
-		if copied == l.drainSlot() && !l.w.drain {
-			continue
-		}
-		if _, err := l.w.conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1, $2)`, l.name, copied); err != nil {
-			return err
+	return nil
+}
+
+// Lanes, and their slots, by turn.
+func turnLane(turn int) string { return fmt.Sprintf("bench_%d", turn+1) }
+
+const (
+	againstSuffix = "_against"
+	profileLane   = "bench_profile"
+	recvSuffix    = "_recv" // slots without a lane: of clients that keep no state
+	drainSuffix   = "_drain"
+)
+
+// copySlots gives the clients that keep no state slots that stand where cdc's do.
+func (w *world) copySlots(ctx context.Context) error {
+	for i := range w.pairs {
+		for _, suffix := range []string{recvSuffix, drainSuffix} {
+			if suffix == drainSuffix && !w.drain {
+				continue
+			}
+			if _, err := w.conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1, $2)`, turnLane(i), turnLane(i)+suffix); err != nil {
+				return fmt.Errorf("copy slot: %w", err)
+			}
 		}
 	}
 	return nil
 }
-
-func (l *lane) recvSlot() string  { return l.name + "_recv" }
-func (l *lane) drainSlot() string { return l.name + "_drain" }
 
 // fill writes the backlog, and returns where it ends and how long it is in the log.
 func (w *world) fill(ctx context.Context) (end string, size int64, err error) {
@@ -157,29 +186,32 @@ func (w *world) fill(ctx context.Context) (end string, size int64, err error) {
 }
 
 // turn lets each client read the log once. Who begins changes from turn to turn.
-func (b *backlog) turn(ctx context.Context, l *lane, n int, end string) error {
-	w := l.w
+func (b *backlog) turn(ctx context.Context, w *world, lanes map[string]*lane, n int, end string) error {
 	type client struct {
 		name, slot string
 		run        func() (usage, error)
 		into       *[]usage
 	}
+	name := turnLane(n)
 	clients := []client{
-		{"pg_recvlogical", l.recvSlot(), func() (usage, error) {
+		{"pg_recvlogical", name + recvSuffix, func() (usage, error) {
 			return w.measured(ctx, func() (*child, error) {
-				return start(ctx, nil, w.recvlogical, "--dbname="+w.uri(), "--slot="+l.recvSlot(), "--start", "--no-loop", "--endpos="+end,
+				return start(ctx, nil, w.recvlogical, "--dbname="+w.uri(), "--slot="+name+recvSuffix, "--start", "--no-loop", "--endpos="+end,
 					"--option=proto_version=1", "--option=publication_names="+publication, "--option=messages=true", "--file=/dev/null")
 			})
 		}, &b.Recv},
-		{"cdc", l.name, func() (usage, error) { return l.catchUp(ctx) }, &b.CDC},
+		{"cdc", name, func() (usage, error) { return lanes[name].catchUp(ctx) }, &b.CDC},
 	}
-	if n%2 == 1 {
-		clients[0], clients[1] = clients[1], clients[0]
+	if l := lanes[name+againstSuffix]; l != nil {
+		clients = append(clients, client{"the other cdc", l.name, func() (usage, error) { return l.catchUp(ctx) }, &b.Against})
 	}
 	if w.drain {
-		clients = append(clients, client{"replication.Drain", l.drainSlot(), func() (usage, error) {
-			return w.measured(ctx, func() (*child, error) { return w.startDrain(ctx, l.drainSlot(), end) })
+		clients = append(clients, client{"replication.Drain", name + drainSuffix, func() (usage, error) {
+			return w.measured(ctx, func() (*child, error) { return w.startDrain(ctx, name+drainSuffix, end) })
 		}, &b.Drain})
+	}
+	if n%2 == 1 {
+		slices.Reverse(clients)
 	}
 	for _, c := range clients {
 		u, err := c.run()
@@ -196,7 +228,7 @@ func (b *backlog) turn(ctx context.Context, l *lane, n int, end string) error {
 		if !confirmed {
 			return errors.New(c.name + " ended with 0 and has not confirmed the end of the log")
 		}
-		if c.slot != l.name {
+		if lanes[c.slot] == nil {
 			if err := w.dropSlot(ctx, c.slot); err != nil {
 				return err
 			}

@@ -35,7 +35,7 @@ func measureLatency(ctx context.Context, w *world) (latency, error) {
 	if err := w.createUnpublished(ctx, w.publishes+warmUps); err != nil {
 		return m, fmt.Errorf("create documents: %w", err)
 	}
-	l := w.newLane("bench_latency")
+	l := w.newLane("bench_latency", w.binary)
 	defer l.close()
 	address, err := freeAddress(ctx)
 	if err != nil {

@@ -43,6 +43,7 @@ type options struct {
 	short     bool
 	binary    string // of cdc; built when empty
 	profile   string // folder for profiles of one more reading of the backlog; empty for none
+	against   string // another binary of cdc that takes turns too; empty for none
 	verbose   bool
 }
 
@@ -59,6 +60,7 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.short, "short", false, "a tenth of the data, two pairs")
 	f.StringVar(&o.binary, "cdc", "", "measure this binary instead of building one")
 	f.StringVar(&o.profile, "profile", "", "read the backlog once more and write cpu.prof and heap.prof to this folder")
+	f.StringVar(&o.against, "against", "", "let this other binary of cdc take turns too, e.g. the last release")
 	f.BoolVar(&o.verbose, "v", false, "show what cdc logs")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -64,6 +64,14 @@ func (r *report) figure() {
 		line.Ratio = line.Measured / line.Beside
 		line.Aim, line.Met = fmt.Sprintf("≤ %d MiB", aimRSS>>20), line.Measured <= aimRSS>>20
 		r.Figures = append(r.Figures, line)
+		if len(b.Against) > 0 {
+			const other = "the other cdc"
+			r.Figures = append(r.Figures,
+				versus("against, wall", "s", wall, b.CDC, b.Against, other),
+				versus("against, client CPU", "s", cpu, b.CDC, b.Against, other),
+				versus("against, server CPU", "s", server, b.CDC, b.Against, other),
+				versus("against, peak RSS", "MiB", rss, b.CDC, b.Against, other))
+		}
 		if len(b.Drain) > 0 {
 			r.Figures = append(r.Figures,
 				versus("stream alone, wall", "s", wall, b.Drain, b.Recv, recv),

@@ -134,14 +134,15 @@ func (w *world) uri() string { return w.cluster.URI(database) }
 // database and the publication, so each can be measured as if it were the only one.
 type lane struct {
 	w         *world
+	binary    string // of cdc
 	name      string // of slot and state schema
 	providers *providers
 	server    *httptest.Server
 }
 
-func (w *world) newLane(name string) *lane {
+func (w *world) newLane(name, binary string) *lane {
 	p := newProviders()
-	return &lane{w: w, name: name, providers: p, server: httptest.NewServer(p.handler())}
+	return &lane{w: w, binary: binary, name: name, providers: p, server: httptest.NewServer(p.handler())}
 }
 
 func (l *lane) close() {
@@ -166,7 +167,7 @@ func (l *lane) start(ctx context.Context, env []string, args ...string) (*child,
 		"UPSTASH_VECTOR_REST_TOKEN=local",
 		"CDC_LOG_FORMAT=text",
 	}, env...)
-	return start(ctx, env, l.w.binary, append([]string{"run"}, args...)...)
+	return start(ctx, env, l.binary, append([]string{"run"}, args...)...)
 }
 
 // catchUp runs cdc until everything committed is in the index, and measures it.
