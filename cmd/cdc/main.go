@@ -83,7 +83,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate("cdc {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newRun(), newStatus(), newSetup(), newTeardown(), newAdopt(), newConfig(), newEnv(), newVersion())
+	root.AddCommand(newRun(), newStatus(), newSetup(), newTeardown(), newAdopt(), newVerify(), newConfig(), newEnv(), newVersion())
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = func(c *cobra.Command, args []string) error {

@@ -73,6 +73,14 @@ CREATE TABLE {state}.sweeps (
 );
 COMMENT ON TABLE {state}.sweeps IS 'collections that owe as a whole, and how far each sweep has come';
 
+CREATE TABLE {state}.requests (
+	id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	collection text NOT NULL DEFAULT '',
+	force      boolean NOT NULL DEFAULT false,
+	asked_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE {state}.requests IS 'sweeps that a person asked for, until the owner of the state owes them';
+
 CREATE TABLE {state}.parked (
 	collection         text COLLATE "C" NOT NULL,
 	doc_id             text COLLATE "C" NOT NULL,

@@ -12,7 +12,7 @@ import (
 // retainedWarning is how much log the slot may hold back before we say so, bytes.
 const retainedWarning = 1 << 30
 
-// poll looks every second how far the server is, and every ten how the slot does and whether tables have changed: for
+// poll looks every second how far the server is and what a person has asked for, and every ten how the slot does and whether tables have changed: for
 // lag, for warnings in time, and because the log says nothing of tables that leave the publication or are not in it yet.
 func (o *owner) poll(ctx context.Context) {
 	d := o.d
@@ -30,6 +30,9 @@ func (o *owner) poll(ctx context.Context) {
 			if lsn, err := wal.ParseLSN(end); err == nil {
 				d.flushed.Store(uint64(lsn))
 			}
+		}
+		if err := o.answer(ctx); err != nil {
+			d.log.Debug("requests could not be answered", "err", err)
 		}
 		if n%10 != 0 {
 			continue

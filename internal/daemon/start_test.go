@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"payload-cdc/internal/daemon"
 	"payload-cdc/internal/local"
 )
 
@@ -104,6 +105,22 @@ func TestFirstStartHoldsTheRemovalOfMany(t *testing.T) {
 	r.stop()
 	if err := w.fails(cfg); !strings.Contains(err.Error(), "30") {
 		t.Errorf("a run until caught up says: %v", err)
+	}
+	// Until somebody says that they are really gone; also while cdc is stopped.
+	said, err := daemon.Repair(t.Context(), w.cfg, "posts", true)
+	if err != nil || !strings.Contains(said, "posts") {
+		t.Fatalf("repair says %q, %v", said, err)
+	}
+	r = w.start()
+	w.equal()
+	w.eventually(func() string {
+		if code, body := r.get("/readyz"); code != 200 {
+			return fmt.Sprintf("readyz: %d %s", code, body)
+		}
+		return ""
+	})
+	if _, err := daemon.Repair(t.Context(), w.cfg, "pots", false); err == nil || !strings.Contains(err.Error(), "pots is not indexed") {
+		t.Errorf("repair of an unknown collection: %v", err)
 	}
 }
 

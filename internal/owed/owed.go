@@ -57,6 +57,13 @@ type Sweep struct {
 	Held       int    // absent documents that wait for --force; zero when none do
 }
 
+// Request is a sweep that a person asked for: a prove, from outside the process that owns the state.
+type Request struct {
+	ID         int64
+	Collection string // empty is everything
+	Force      bool   // absent documents are not held, and those that are, are let go
+}
+
 // Stage is how far a sweep has come.
 type Stage uint8
 

@@ -1,0 +1,54 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"payload-cdc/internal/checkpoint"
+	"payload-cdc/internal/owed"
+	"payload-cdc/internal/pipeline"
+)
+
+// Repair asks whoever owns the state, now or at its next start, to compare a collection (everything when empty) with
+// the index and to make it right. With force, documents that are gone are removed however many they are.
+func Repair(ctx context.Context, cfg Config, collection string, force bool) (string, error) {
+	d, model, err := inspect(ctx, cfg)
+	if err != nil {
+		return "", err
+	}
+	defer d.close()
+	if collection != "" && model.Fingerprint(collection) == "" {
+		return "", fmt.Errorf("the collection %s is not indexed: cdc status lists those that are", collection)
+	}
+	err = checkpoint.Ask(ctx, d.state, d.cfg.StateSchema, owed.Request{Collection: collection, Force: force})
+	if errors.Is(err, checkpoint.ErrNoState) {
+		return "", fmt.Errorf("cdc has not run here yet, so there is nothing to repair: start cdc run (%w)", err)
+	}
+	if err != nil {
+		return "", err
+	}
+	what := collection
+	if what == "" {
+		what = "everything"
+	}
+	return "asked cdc run to compare " + what + " with the index and make it right: cdc status shows how far it is", nil
+}
+
+// answer owes what was asked for from outside. A request goes only once its sweep is saved.
+func (o *owner) answer(ctx context.Context) error {
+	requests, err := o.d.store.Requests(ctx)
+	if err != nil || len(requests) == 0 {
+		return err
+	}
+	marks := make([]pipeline.SweepMark, len(requests))
+	for i, r := range requests {
+		marks[i] = pipeline.SweepMark{Collection: r.Collection, Strength: owed.Prove, Reason: "cdc verify --repair", Force: r.Force}
+		o.d.log.Info("a comparison was asked for", "collection", r.Collection, "force", r.Force)
+	}
+	o.pipeline.Dirty.Sweep(marks...)
+	if err := o.pipeline.Save(ctx); err != nil {
+		return err
+	}
+	return o.d.store.Answered(ctx, requests)
+}
