@@ -65,6 +65,14 @@ const (
 // Run runs a daemon until ctx ends; then it finishes or returns what it has in hand, saves, confirms, and returns nil.
 // With UntilCaughtUp it also ends once caught up: an error then says what is parked or held.
 func Run(ctx context.Context, cfg Config) error {
+	err := run(ctx, cfg)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // ended before there was anything to lose
+	}
+	return err
+}
+
+func run(ctx context.Context, cfg Config) error {
 	d, err := open(ctx, cfg)
 	if err != nil {
 		return err

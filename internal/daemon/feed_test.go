@@ -12,10 +12,9 @@ func TestEveryWayToChangeADocument(t *testing.T) {
 	w.start()
 	w.equal()
 	for _, one := range []struct{ name, sql string }{
-		{"primary key of a root row", `UPDATE posts SET id = 4000, title = 'moved' WHERE id = 4`},
-		{"primary key of a localized document", `BEGIN; ALTER TABLE blog_posts_locales DISABLE TRIGGER ALL; ALTER TABLE blog_posts DISABLE TRIGGER ALL;
-			UPDATE blog_posts SET id = 3000 WHERE id = 3; UPDATE blog_posts_locales SET _parent_id = 3000 WHERE _parent_id = 3;
-			ALTER TABLE blog_posts_locales ENABLE TRIGGER ALL; ALTER TABLE blog_posts ENABLE TRIGGER ALL; COMMIT`},
+		{"primary key of a root row", `BEGIN; SET LOCAL session_replication_role = replica; UPDATE posts SET id = 4000, title = 'moved' WHERE id = 4; COMMIT`},
+		{"primary key of a localized document", `BEGIN; SET LOCAL session_replication_role = replica; UPDATE blog_posts SET id = 3000 WHERE id = 3;
+			UPDATE blog_posts_locales SET _parent_id = 3000 WHERE _parent_id = 3; COMMIT`},
 		{"status", `UPDATE news SET _status = 'published' WHERE id = 2`},
 		{"status to NULL", `UPDATE news SET _status = NULL WHERE id = 2`},
 		{"trash", `UPDATE events SET deleted_at = now() WHERE id = 1`},
@@ -23,7 +22,6 @@ func TestEveryWayToChangeADocument(t *testing.T) {
 		{"a locale's text", `UPDATE blog_posts_locales SET title = 'by SQL' WHERE _locale = 'de' AND _parent_id = 1`},
 		{"a locale's row alone deleted", `DELETE FROM blog_posts_locales WHERE _locale = 'de' AND _parent_id = 1`},
 		{"a locale's row alone inserted", `INSERT INTO blog_posts_locales (title, _locale, _parent_id) VALUES ('neu', 'fr', 1)`},
-		{"a locale's row given to another document", `UPDATE blog_posts_locales SET _parent_id = 2, _locale = 'de' WHERE _locale = 'fr' AND _parent_id = 1`},
 		{"many in one transaction", `INSERT INTO posts (title, description, _status) SELECT 'bulk ' || n, 'text ' || n, 'published' FROM generate_series(1, 300) n`},
 		{"rolled back in part", `BEGIN; UPDATE posts SET title = 'kept' WHERE id = 1; SAVEPOINT a; UPDATE posts SET title = 'lost' WHERE id = 2; ROLLBACK TO a;
 			UPDATE posts SET title = 'kept too' WHERE id = 6; COMMIT`},

@@ -99,9 +99,10 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 		return err
 	}
 	prints := d.fingerprints(o.ready.model, o.ready.members)
+	everything := len(marks) > 0
 	for _, m := range changes(state.Fingerprints, prints) {
 		o.rejoined = o.rejoined || m.Reason == rejoined
-		if len(marks) == 0 || m.Force {
+		if !everything || m.Force {
 			marks = append(marks, m) // a sweep of everything covers the others
 		}
 	}

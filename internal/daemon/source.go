@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -42,8 +43,12 @@ func (s *source) Resolve(ctx context.Context, hints []document.Key) ([]document.
 	return keys, snapshot, s.watch(err)
 }
 
-// Published is payload.Reader's.
+// Published is payload.Reader's. A collection that is no longer indexed has nothing published.
 func (s *source) Published(ctx context.Context, slug, cursor string, n int) ([]document.Key, string, wal.Snapshot, error) {
+	if !slices.Contains(s.Collections(), slug) {
+		_, snapshot, err := s.Read(ctx, nil)
+		return nil, "", snapshot, err
+	}
 	keys, next, snapshot, err := s.Reader.Published(ctx, slug, cursor, n)
 	return keys, next, snapshot, s.watch(err)
 }

@@ -60,27 +60,37 @@ func newWorldIn(t testing.TB, db *pgtest.DB) *world {
 	t.Helper()
 	payloadtest.LoadDump(t, db)
 	w := &world{TB: t, db: db, pool: db.Pool(t), store: local.NewMemory(local.Cosine), log: &logbook{}}
-	w.server = local.New(local.Config{Dimensions: 64, Token: token, Store: w.store})
-	front := httptest.NewServer(w.server.Handler())
 	t.Cleanup(func() {
-		if err := w.server.Close(); err != nil {
-			t.Error(err)
-		}
-		front.Close()
 		if t.Failed() {
 			t.Logf("the daemons' log:\n%s", w.log.tail(12_000))
 		}
 		w.log.secretless(t)
 	})
+	front := newFront(w, local.Config{Dimensions: 64, Token: token, Store: w.store})
 	w.cfg = daemon.Config{
 		DatabaseURI: withPassword(t, db.URI), Slot: db.Name, Publication: db.Name,
 		Collections: []string{"posts", "blog-posts", "docPages", "events", "news"},
-		OpenAIKey:   token, OpenAIBaseURL: front.URL + "/v1", EmbedDimensions: 64,
-		UpstashURL: front.URL, UpstashToken: token, IndexTimeout: 3 * time.Second,
+		OpenAIKey:   token, OpenAIBaseURL: front + "/v1", EmbedDimensions: 64,
+		UpstashURL: front, UpstashToken: token, IndexTimeout: 3 * time.Second,
 		HTTPAddr: "127.0.0.1:0", Tick: 50 * time.Millisecond, Version: "test",
 		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return w
+}
+
+// newFront serves both providers' protocols, from now on as those of the world, and returns their address.
+func newFront(w *world, cfg local.Config) string {
+	w.Helper()
+	server := local.New(cfg)
+	front := httptest.NewServer(server.Handler())
+	w.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			w.Error(err)
+		}
+		front.Close()
+	})
+	w.server = server
+	return front.URL
 }
 
 // withPassword gives the address a password, which these clusters do not ask for.
@@ -309,15 +319,19 @@ const touch = `UPDATE news SET updated_at = clock_timestamp() WHERE id = 2`
 // drained waits until everything committed by now has been read, paid and confirmed, and no sweep is owed.
 func (w *world) drained() {
 	w.Helper()
-	w.exec(touch)
-	now := ask[string](w, "SELECT pg_current_wal_insert_lsn()::text")
+	begin := ask[time.Time](w, "SELECT clock_timestamp()")
+	var touched time.Time
 	w.eventually(func() string {
 		w.Helper()
+		if time.Since(touched) > 2*time.Second { // again, in case that the slot was created after it
+			w.exec(touch)
+			touched = time.Now()
+		}
 		text, err := try[string](w, `SELECT concat_ws(' ',
-			(SELECT 'confirmed ' || confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = $1 AND confirmed_flush_lsn < $2::text::pg_lsn - 4096),
-			(SELECT 'no slot' WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)),
+			(SELECT 'not read' WHERE NOT EXISTS (SELECT FROM payload_cdc.checkpoint WHERE commit_at >= $2::timestamptz)),
+			(SELECT 'not confirmed' WHERE NOT EXISTS (SELECT FROM pg_replication_slots, payload_cdc.checkpoint WHERE slot_name = $1 AND confirmed_flush_lsn >= lsn)),
 			(SELECT 'owed ' || string_agg(collection || '/' || doc_id, ',') FROM payload_cdc.owed),
-			(SELECT 'sweeps ' || string_agg(collection || ' ' || reason || ' ' || stage || ' held ' || held, ',') FROM payload_cdc.sweeps WHERE since <= now()))`, w.cfg.Slot, now)
+			(SELECT 'sweeps ' || string_agg(collection || ' ' || reason || ' ' || stage || ' held ' || held, ',') FROM payload_cdc.sweeps WHERE since <= now()))`, w.cfg.Slot, begin)
 		if err != nil {
 			return err.Error()
 		}
