@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,15 +26,14 @@ type usage struct {
 
 func (u usage) cpu() float64 { return u.User + u.System }
 
-// child is a program that was started.
+// child is a program that was started. What it cost is known once exited is closed.
 type child struct {
 	cmd    *exec.Cmd
-	began  time.Time
 	output *tail
-	peak   int64 // bytes; read once watched is closed
 	exited chan struct{}
-	watch  sync.WaitGroup
-	err    error
+	wall   time.Duration
+	peak   int64 // bytes
+	err    error // of its end
 }
 
 // start starts a program with that environment and nothing else of ours.
@@ -43,34 +43,40 @@ func start(ctx context.Context, env []string, path string, args ...string) (*chi
 	c.cmd.Stdout, c.cmd.Stderr = c.output, c.output
 	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(syscall.SIGTERM) }
 	c.cmd.WaitDelay = 15 * time.Second
-	c.began = time.Now()
+	began := time.Now()
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
-	c.watch.Go(c.watchMemory)
+	gone := make(chan struct{})
+	watched := make(chan struct{})
+	go func() { defer close(watched); c.watchMemory(gone) }()
+	go func() {
+		defer close(c.exited)
+		c.err = c.cmd.Wait()
+		c.wall = time.Since(began)
+		close(gone)
+		<-watched
+	}()
 	return c, nil
 }
 
 // wait waits for the program to end by itself with 0.
 func (c *child) wait() (usage, error) {
-	err := c.cmd.Wait()
-	wall := time.Since(c.began)
-	close(c.exited)
-	c.watch.Wait()
-	if err != nil {
-		return usage{}, fmt.Errorf("%s: %w\n%s", c.cmd.Path, err, c.output)
+	<-c.exited
+	if c.err != nil {
+		return usage{}, fmt.Errorf("%s: %w\n%s", c.cmd.Path, c.err, c.output)
 	}
 	state := c.cmd.ProcessState
-	u := usage{Wall: wall.Seconds(), User: state.UserTime().Seconds(), System: state.SystemTime().Seconds(), RSS: c.peak}
+	u := usage{Wall: c.wall.Seconds(), User: state.UserTime().Seconds(), System: state.SystemTime().Seconds(), RSS: c.peak}
 	if u.RSS == 0 {
 		u.RSS = maxRSS(state)
 	}
 	return u, nil
 }
 
-// stop ends the program as a supervisor does, and expects it to end with 0.
+// stop ends the program as a supervisor does, and expects it to end with 0. One that has ended already has its say.
 func (c *child) stop() (usage, error) {
-	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return usage{}, err
 	}
 	return c.wait()
@@ -78,7 +84,7 @@ func (c *child) stop() (usage, error) {
 
 // watchMemory looks at the greatest resident size that the kernel has seen, so that looking seldom is enough. The one
 // that wait4 reports would be wrong for small programs: on Linux it begins with the parent's own size at the fork.
-func (c *child) watchMemory() {
+func (c *child) watchMemory(gone <-chan struct{}) {
 	if runtime.GOOS != "linux" {
 		return
 	}
@@ -89,7 +95,7 @@ func (c *child) watchMemory() {
 			c.peak = peak
 		}
 		select {
-		case <-c.exited:
+		case <-gone:
 			return
 		case <-tick.C:
 		}
@@ -118,9 +124,9 @@ func maxRSS(state *os.ProcessState) int64 {
 		return 0
 	}
 	if runtime.GOOS == "linux" {
-		return int64(u.Maxrss) << 10
+		return u.Maxrss << 10
 	}
-	return int64(u.Maxrss)
+	return u.Maxrss
 }
 
 // reapedCPU is the processor time of a process's ended children, in seconds; zero where that is not known. A Postgres

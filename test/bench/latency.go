@@ -61,7 +61,14 @@ func measureLatency(ctx context.Context, w *world) (latency, error) {
 }
 
 func (l *lane) publishAll(ctx context.Context, c *child, address string, m *latency) error {
-	err := until(ctx, 3*time.Minute, "cdc has swept the database", func() (bool, error) { return settled(ctx, address) })
+	err := until(ctx, 3*time.Minute, "cdc has swept the database", func() (bool, error) {
+		select {
+		case <-c.exited:
+			return false, errors.New("cdc has ended")
+		default:
+			return settled(ctx, address)
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -146,7 +153,7 @@ func settled(ctx context.Context, address string) (bool, error) {
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return false, nil // not listening yet; if it ended, waiting ends with its log
+		return false, nil // not listening yet
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)

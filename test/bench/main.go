@@ -121,7 +121,7 @@ func exit(err error) int {
 // run measures and prints.
 func run(ctx context.Context, o options, out, progress io.Writer) error {
 	began := time.Now()
-	log := slog.New(tint.NewHandler(progress, &tint.Options{TimeFormat: time.TimeOnly, NoColor: true}))
+	log := slog.New(tint.NewTextHandler(progress, &tint.Options{TimeFormat: time.TimeOnly, NoColor: true}))
 	w, err := newWorld(ctx, o, log)
 	if err != nil {
 		return err

@@ -249,12 +249,19 @@ func until(ctx context.Context, patience time.Duration, what string, holds func(
 
 // method says on what was measured, and how, in a few lines.
 func (w *world) method() []string {
-	lines := []string{
-		fmt.Sprintf("%s, %d processors, %s/%s; Postgres %s; %s; %s", processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH,
-			w.serverVersion(), strings.TrimSpace(output(w.recvlogical, "--version")), runtime.Version()),
+	return []string{
+		fmt.Sprintf("%s, %d processors, %s/%s; Postgres %s; %s; %s; cdc: %s", processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH,
+			w.serverVersion(), strings.TrimSpace(output(w.recvlogical, "--version")), runtime.Version(), w.which()),
 		"loopback TCP without TLS, fsync and autovacuum off; load average before: " + load(),
 	}
-	return lines
+}
+
+// which says which cdc is measured.
+func (w *world) which() string {
+	if w.folder != "" {
+		return "this work tree"
+	}
+	return "a binary that was given"
 }
 
 func (w *world) serverVersion() string {
