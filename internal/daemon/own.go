@@ -113,6 +113,9 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 		EmbedInputs: d.embedder.MaxInputs(), EmbedTokens: d.embedder.MaxTokens(),
 		WriteTimeout: d.cfg.IndexTimeout, Tick: d.cfg.Tick,
 	}, state)
+	if err := o.glance(ctx); err != nil {
+		return fmt.Errorf("ask the server how far it is: %w", err)
+	}
 	o.pipeline.Dirty.Sweep(marks...)
 	if err := o.pipeline.Save(ctx); err != nil {
 		return fmt.Errorf("save the first checkpoint: %w", err)

@@ -25,11 +25,8 @@ func (o *owner) poll(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		var end string
-		if err := d.source.QueryRow(ctx, "SELECT pg_current_wal_flush_lsn()::text").Scan(&end); err == nil {
-			if lsn, err := wal.ParseLSN(end); err == nil {
-				d.flushed.Store(uint64(lsn))
-			}
+		if err := o.glance(ctx); err != nil {
+			d.log.Debug("the server could not be asked how far it is", "err", err)
 		}
 		if err := o.answer(ctx); err != nil {
 			d.log.Debug("requests could not be answered", "err", err)
@@ -60,4 +57,25 @@ func (o *owner) poll(ctx context.Context) {
 // observe counts what became of a document.
 func (d *Daemon) observe(o pipeline.Outcome) {
 	d.metrics.Outcome(o.Key.Collection, o.Kind.String(), o.Took, o.Written, o.Deleted, o.Tokens)
+}
+
+// glance asks the server how far its log is, and which transactions can be seen by now: those need no remembering, so
+// that a backlog's marks cost nothing to keep.
+func (o *owner) glance(ctx context.Context) error {
+	var end, visible string
+	err := o.d.source.QueryRow(ctx, "SELECT pg_current_wal_flush_lsn()::text, pg_current_snapshot()::text").Scan(&end, &visible)
+	if err != nil {
+		return err
+	}
+	lsn, err := wal.ParseLSN(end)
+	if err != nil {
+		return err
+	}
+	snapshot, err := wal.ParseSnapshot(visible)
+	if err != nil {
+		return err
+	}
+	o.d.flushed.Store(uint64(lsn))
+	o.pipeline.Dirty.See(snapshot)
+	return nil
 }
