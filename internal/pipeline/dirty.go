@@ -28,6 +28,7 @@ type Dirty struct {
 	behind  bool         // far behind the log's end: more marks of the same documents are about to be read
 	seen    wal.Snapshot // newest snapshot known: transactions it sees need not be remembered
 	deleted deletions
+	freed   freed
 	owing   int // debts a sweep made, not yet paid: what bounds a sweep's pace
 
 	read     wal.LSN // end of the last transaction whose marks are all in debts
@@ -78,6 +79,7 @@ type Claim struct {
 	Tries    int
 	Probe    string // the paused provider that this claim may try
 	debt     *debt
+	freed    int // documents that had let go of a vector id when it was taken
 }
 
 // Marks is what one transaction, or a part of a very large one, owes.
@@ -111,11 +113,13 @@ func NewDirty(holdFor time.Duration) *Dirty {
 func (d *Dirty) Restore(s owed.State) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := time.Now()
 	d.read, d.commitAt = s.Position.LSN, s.CommitAt
 	for _, saved := range s.Debts {
+		saved.Since, saved.Due = sooner(saved.Since, now), sooner(saved.Due, now.Add(restoredMost))
 		one := &debt{Debt: saved, stored: true}
 		d.debts[saved.Key] = one
-		if time.Now().Before(saved.Due) {
+		if now.Before(saved.Due) {
 			if saved.Strength == owed.Prove && saved.Due.After(d.deleted.until) {
 				d.deleted.until = saved.Due // what is in doubt may be a deletion
 			}
@@ -126,12 +130,32 @@ func (d *Dirty) Restore(s owed.State) {
 		}
 	}
 	for _, saved := range s.Sweeps {
+		if saved.Reason != daily {
+			saved.Since, saved.Due = sooner(saved.Since, now), sooner(saved.Due, now.Add(restoredMost))
+		}
 		d.sweeps[saved.Collection] = &sweep{Sweep: saved}
 	}
 	for _, p := range s.Parked {
+		if _, ok := d.debts[p.Key]; ok {
+			// A doubt of its ledger tries it again: it is the one or the other.
+			d.unsaved.unpark(p.Key)
+			d.unsaved.owe(p.Key)
+			continue
+		}
 		d.parked[p.Key] = p
 	}
 	d.announce()
+}
+
+// restoredMost is how long a restored debt is put off at most. Times were saved by a clock that may have been wrong;
+// whoever comes too early is put off again.
+const restoredMost = 10 * time.Minute
+
+func sooner(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // Mark records that documents may owe. When m.End is set, everything up to it has been read and marked: the next
@@ -258,6 +282,27 @@ func (d *Dirty) unseen(xids []wal.XID) []wal.XID {
 	return kept
 }
 
+// freed remembers the documents that let go of a vector id lately.
+type freed struct {
+	n    int // so far
+	last [64]document.Key
+}
+
+func (f *freed) add(key document.Key) {
+	f.last[f.n%len(f.last)] = key
+	f.n++
+}
+
+// since says whether the document may have been among those after the first n.
+func (f *freed) since(n int, key document.Key) bool {
+	for ; n < f.n; n++ {
+		if f.n-n > len(f.last) || f.last[n%len(f.last)] == key {
+			return true
+		}
+	}
+	return false
+}
+
 // deletions tells a listing whether it was disturbed.
 type deletions struct {
 	n     int64     // begun or ended
@@ -358,7 +403,7 @@ func (d *Dirty) take(n int, now time.Time) (claims []Claim, next time.Time) {
 			one.XIDs = d.unseen(one.XIDs)
 			claims = append(claims, Claim{
 				Key: one.Key, Strength: one.Strength, XIDs: append([]wal.XID(nil), one.XIDs...),
-				Since: one.Since, Tries: one.Tries, Probe: one.probe, debt: one,
+				Since: one.Since, Tries: one.Tries, Probe: one.probe, debt: one, freed: d.freed.n,
 			})
 			one.probe = ""
 		}
@@ -451,6 +496,10 @@ func (d *Dirty) Retry(c Claim, delay time.Duration) {
 func (d *Dirty) Park(c Claim, reason string, blocker document.Key) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if blocker != (document.Key{}) && c.debt.after.strength == 0 && d.freed.since(c.freed, blocker) {
+		// It let go before we got to know that it held on.
+		c.debt.after = aftermath{strength: c.Strength, since: c.Since, swept: c.debt.swept}
+	}
 	if d.settle(c.debt) {
 		p := owed.Parked{Key: c.Key, Reason: reason, Attempts: c.Tries + 1, Since: time.Now(), Blocker: blocker}
 		d.parked[c.Key] = p
@@ -463,6 +512,7 @@ func (d *Dirty) Park(c Claim, reason string, blocker document.Key) {
 func (d *Dirty) Freed(blocker document.Key) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.freed.add(blocker)
 	for key, p := range d.parked {
 		if p.Blocker == blocker {
 			d.mark(key, owed.Look, 0, time.Now(), false)

@@ -23,6 +23,9 @@ type SweepMark struct {
 	listed     bool          // the index's listing is already in the ledger
 }
 
+// daily is the reason of a sweep that nothing but its date owes.
+const daily = "daily"
+
 // sweep is an owed sweep and whether it runs.
 type sweep struct {
 	owed.Sweep
@@ -98,12 +101,13 @@ func (d *Dirty) markSweep(m SweepMark, xid wal.XID, now time.Time) {
 func (d *Dirty) schedule(collections []string, every time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := time.Now()
 	for _, c := range collections {
-		if d.sweeps[c] == nil {
+		// A date further off than that was set by a clock that was wrong.
+		if s := d.sweeps[c]; s == nil || s.Reason == daily && s.Since.After(now.Add(every)) {
 			d.scheduleOne(c, every)
 		}
 	}
-	now := time.Now()
 	for c, s := range d.sweeps {
 		if c != "" && s.scheduled(now) && !slices.Contains(collections, c) {
 			delete(d.sweeps, c)
@@ -115,7 +119,7 @@ func (d *Dirty) schedule(collections []string, every time.Duration) {
 func (d *Dirty) scheduleOne(collection string, every time.Duration) {
 	at := time.Now().Add(every)
 	d.sweeps[collection] = &sweep{Sweep: owed.Sweep{
-		Collection: collection, Strength: owed.Look, Since: at, Due: at, Reason: "daily", Stage: owed.Marking,
+		Collection: collection, Strength: owed.Look, Since: at, Due: at, Reason: daily, Stage: owed.Marking,
 	}}
 	d.unsaved.sweeps[collection] = struct{}{}
 }
@@ -172,6 +176,19 @@ func (d *Dirty) advance(s owed.Sweep, keys []document.Key) bool {
 	running.Stage, running.Cursor = s.Stage, s.Cursor
 	d.unsaved.sweeps[s.Collection] = struct{}{}
 	return true
+}
+
+// lookAgain marks the documents of a sweep that are in hand. One that was read before what the sweep is owed for may be
+// published no longer, and not yet be in the ledger: nothing else would find it once it is written.
+func (d *Dirty) lookAgain(s owed.Sweep) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	for key, one := range d.debts {
+		if one.state == claimed && key.Collection == s.Collection {
+			d.mark(key, s.Strength, 0, now, true)
+		}
+	}
 }
 
 // endSweep ends a running sweep: done, and scheduled again when every is not zero; or held, when held absent documents

@@ -63,8 +63,9 @@ func (s *Sweeper) sweep(ctx context.Context, sweep owed.Sweep) (held int, err er
 	if err := s.visible(ctx, sweep); err != nil {
 		return 0, err
 	}
+	s.dirty.lookAgain(sweep)
 	began := time.Now()
-	quiet := sweep.Reason == "daily"
+	quiet := sweep.Reason == daily
 	if !quiet {
 		s.log.Info("sweep begins", "collection", scopeName(sweep.Collection), "strength", sweep.Strength.String(), "reason", sweep.Reason, "resumed", sweep.Cursor != "")
 	}
