@@ -23,7 +23,8 @@ type Config struct {
 	Store    Store
 
 	// Saved is called after every attempt to save a checkpoint: with its position, which may then be confirmed, or
-	// with the error.
+	// with the error. After one whose outcome is unknown the pipeline should be ended, and the state claimed anew: only
+	// that fences a transaction which may still arrive.
 	Saved func(lsn wal.LSN, err error)
 	// Observe is called with what became of each document, from many goroutines. Nil ignores it.
 	Observe func(Outcome)
@@ -174,7 +175,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	return p.Save(context.WithoutCancel(ctx))
+	return p.saver.last(context.WithoutCancel(ctx))
 }
 
 // Save saves a checkpoint now.

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -21,7 +22,7 @@ type Saver struct {
 	mu     sync.Mutex // one save at a time
 	saved  wal.LSN
 	at     time.Time // of the last save
-	failed bool
+	failed error     // of the last save; nil when it was saved
 }
 
 func newSaver(cfg Config, dirty *Dirty) *Saver {
@@ -61,6 +62,18 @@ func (s *Saver) Run(ctx context.Context) error {
 	}
 }
 
+// last saves the last checkpoint. A save that failed may still be under way in the store, and would strike out what one
+// that overtook it has written: then the next owner, whom the store lets wait for it, starts from what there is.
+func (s *Saver) last(ctx context.Context) error {
+	s.mu.Lock()
+	failed := s.failed
+	s.mu.Unlock()
+	if failed != nil {
+		return fmt.Errorf("no last checkpoint after one that failed: %w", failed)
+	}
+	return s.save(ctx, true)
+}
+
 // save saves one checkpoint and confirms it. An idle position is saved only when it was asked for, or every
 // IdleEvery: what saving writes to the log must not be a reason to save again.
 func (s *Saver) save(ctx context.Context, asked bool) error {
@@ -70,20 +83,22 @@ func (s *Saver) save(ctx context.Context, asked bool) error {
 	if !worth && (delta.LSN == s.saved || !asked && time.Since(s.at) < s.cfg.IdleEvery) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.SaveTimeout)
+	// Not given up at shutdown: what the last save writes would meet a transaction that is still under way, and if that
+	// one came second it would strike out what is owed again.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.SaveTimeout)
 	defer cancel()
-	err := s.cfg.Store.Save(ctx, delta)
+	err := s.cfg.Store.Save(bounded, delta)
 	if err != nil {
 		s.dirty.Uncapture(delta)
-		if !s.failed && ctx.Err() == nil {
+		if s.failed == nil && ctx.Err() == nil {
 			s.log.Error("checkpoint could not be saved; nothing is confirmed until it can", "err", err)
 		}
-		s.failed = true
+		s.failed = err
 	} else {
-		if s.failed {
+		if s.failed != nil {
 			s.log.Info("checkpoint is saved again", "lsn", delta.LSN.String())
 		}
-		s.failed, s.saved, s.at = false, delta.LSN, time.Now()
+		s.failed, s.saved, s.at = nil, delta.LSN, time.Now()
 	}
 	// Ours first: dying before the confirmation repeats work, the other order would lose it.
 	s.cfg.Saved(delta.LSN, err)
