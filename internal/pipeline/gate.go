@@ -19,7 +19,7 @@ type gate struct {
 	provider string
 	dirty    *Dirty
 	log      *slog.Logger
-	changed  chan struct{} // a pause began; capacity 1
+	changed  chan struct{} // a pause began, or a probe ended without ending it; capacity 1
 
 	mu       sync.Mutex
 	paused   *Pause
@@ -49,11 +49,23 @@ func (g *gate) admit(probe bool) (ok, probes bool) {
 	}
 }
 
-// release ends a probe, whether or not it came to ask the provider.
+// release ends a probe. One that ended without a verdict, for it only read or failed elsewhere, makes room for the
+// next at once: there may be nobody else who would.
 func (g *gate) release() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.paused != nil && g.probing {
+		g.signal()
+	}
 	g.probing = false
+}
+
+// signal lets run look again. g.mu is held.
+func (g *gate) signal() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
 }
 
 // answered records that the provider answered a read. A paused one may still refuse writes.
@@ -102,10 +114,7 @@ func (g *gate) failed(e *failure.Error) bool {
 	if e.Until.After(g.probeAt) {
 		g.probeAt = e.Until
 	}
-	select {
-	case g.changed <- struct{}{}:
-	default:
-	}
+	g.signal()
 	return true
 }
 
