@@ -39,7 +39,7 @@ type work struct {
 	before []document.Held // the ledger's lines when the work began
 	want   []document.Chunk
 	change Change
-	doubt  time.Time // an older write can still arrive until then
+	doubt  time.Time // an older write could still arrive until then when the index was asked, or the ledger if it was not
 	unsure bool      // the ledger's lines are in doubt, or differ from the index: they have to be settled
 
 	mu      sync.Mutex
@@ -74,7 +74,8 @@ func (r *Reconciler) admit(g *gate, w *work) bool {
 	}
 	w.mu.Unlock()
 	if !ok && w.close() {
-		r.block(w, g)
+		r.putDown(w, g)
+		r.free(1)
 	}
 	return ok
 }
@@ -320,7 +321,14 @@ func (r *Reconciler) prove(ctx context.Context, works []*work) []*work {
 	if len(asked) == 0 {
 		return rest
 	}
+	began := time.Now()
 	found, err := r.cfg.Index.Fetch(ctx, ids)
+	if err != nil && failure.Of(err).Class == failure.Permanent && len(asked) > 1 {
+		// One id spoils the question for all: find it.
+		half := len(asked) / 2
+		rest = append(rest, r.prove(ctx, asked[:half:half])...)
+		return append(rest, r.prove(ctx, asked[half:])...)
+	}
 	if err != nil {
 		r.failAll(r.index, asked, err)
 		return rest
@@ -331,7 +339,7 @@ func (r *Reconciler) prove(ctx context.Context, works []*work) []*work {
 		stored[s.ID] = s.Metadata
 	}
 	for _, w := range asked {
-		w.proven(stored)
+		w.proven(stored, began)
 	}
 	return append(rest, asked...)
 }
@@ -356,8 +364,10 @@ func (w *work) ids() []string {
 	return ids
 }
 
-// proven replaces what the ledger says by what the index holds.
-func (w *work) proven(stored map[string]document.Metadata) {
+// proven replaces what the ledger says by what the index holds; asked is when it was asked. A doubt that ended before
+// is settled by the answer. One that ended later, if only by the time the change was made, is not: the old write may
+// have arrived in between.
+func (w *work) proven(stored map[string]document.Metadata, asked time.Time) {
 	ledger := make(map[string]bool, len(w.before))
 	for _, h := range w.before {
 		ledger[h.ID] = true
@@ -386,6 +396,9 @@ func (w *work) proven(stored map[string]document.Metadata) {
 	}
 	if !w.doubt.IsZero() {
 		w.unsure = true
+		if !w.doubt.After(asked) {
+			w.doubt = time.Time{}
+		}
 	}
 	if !w.unsure {
 		for i, h := range w.before {
@@ -412,9 +425,6 @@ func (r *Reconciler) unchanged(ctx context.Context, w *work) {
 // holding is what the index is known to hold once the change has been made.
 func (w *work) holding() owed.Holding {
 	doubt := w.doubt
-	if !doubt.After(time.Now()) {
-		doubt = time.Time{}
-	}
 	h := owed.Holding{Key: w.claim.Key}
 	kept := make(map[string]bool, len(w.want))
 	for i, n := 0, 0; i < len(w.want); i++ {
@@ -482,7 +492,7 @@ func (r *Reconciler) end(w *work, err error, g *gate) {
 		r.dirty.Park(w.claim, e.Error(), document.Key{})
 		r.observe(w, Parked)
 	case g != nil && g.pause() != nil:
-		r.dirty.Block(w.claim, g.provider)
+		r.putDown(w, g)
 	default:
 		delay := retryDelay(w.claim.Tries + 1)
 		if wait := time.Until(e.Until); wait > delay {
@@ -495,13 +505,13 @@ func (r *Reconciler) end(w *work, err error, g *gate) {
 
 // settled ends a work that succeeded.
 func (r *Reconciler) settled(w *work) {
-	if w.doubt.After(time.Now()) {
-		r.dirty.Defer(w.claim, w.doubt)
+	if !w.doubt.IsZero() {
+		r.dirty.Defer(w.claim, w.doubt) // and it lets go of no id before
 	} else {
 		r.dirty.Settle(w.claim)
-	}
-	if len(w.held) > len(w.want) {
-		r.dirty.Freed(w.claim.Key)
+		if len(w.change.Delete) > 0 || w.unsure {
+			r.dirty.Freed(w.claim.Key)
+		}
 	}
 	switch {
 	case len(w.change.Write)+len(w.change.Delete) == 0:
@@ -515,10 +525,9 @@ func (r *Reconciler) settled(w *work) {
 	}
 }
 
-// block returns a work whose provider is paused.
-func (r *Reconciler) block(w *work, g *gate) {
+// putDown returns the claim of a work whose provider is paused.
+func (r *Reconciler) putDown(w *work, g *gate) {
 	r.dirty.Block(w.claim, g.provider)
-	r.free(1)
 	if g.pause() == nil {
 		r.dirty.Unblock(g.provider, -1) // it came back while we put it down
 	}
