@@ -36,9 +36,15 @@ type world struct {
 	// The index, and the writes on their way to it.
 	vectors   map[string]document.Vector
 	inFlight  int
-	indexDown time.Time
+	indexDown time.Time    // refuses everything, as for a wrong token
+	indexMute time.Time    // answers nothing
+	writeDown time.Time    // refuses writes and answers reads, as when a quota is used up
+	cursed    document.Key // a document whose vectors and ids the index refuses
 	embedDown time.Time
 	embedded  int
+
+	// Instances that were replaced and are still alive: what ends each.
+	frozen []func()
 
 	// The store.
 	epoch    int64
@@ -62,6 +68,7 @@ type transaction struct {
 	keys   []document.Key
 	hints  []document.Key
 	sweeps []string
+	force  bool // of the sweeps: TRUNCATE
 }
 
 type line struct {
@@ -106,6 +113,30 @@ func (w *world) commit(changes map[document.Key]version, hide time.Duration, hin
 			tx.keys = append(tx.keys, key)
 		}
 	}
+	w.append(tx, hide)
+}
+
+// truncate takes back all documents of a collection, in a transaction that names none of them.
+func (w *world) truncate(collection string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	xid := w.nextXID
+	w.nextXID++
+	for key, versions := range w.versions {
+		if key.Collection != collection {
+			continue
+		}
+		if w.hidden[versions[len(versions)-1].xid] {
+			continue
+		}
+		w.versions[key] = append(versions, version{xid: xid})
+	}
+	w.append(transaction{xid: xid, lsn: wal.LSN(len(w.log)+1) * 100, sweeps: []string{collection}, force: true}, 0)
+}
+
+// append puts a transaction into the log. w.mu is held.
+func (w *world) append(tx transaction, hide time.Duration) {
+	xid := tx.xid
 	w.log = append(w.log, tx)
 	if hide > 0 {
 		w.hidden[xid] = true
@@ -145,8 +176,11 @@ func (w *world) expected() map[string]string {
 	want := map[string]string{}
 	for key := range w.versions {
 		v := w.current(key)
-		if !v.published || w.poison[key] {
+		if !v.published || w.poison[key] || key == w.cursed {
 			continue
+		}
+		if owner := w.ledger[rivalID].key; slices.Contains(rivals, key) && owner != key && owner != (document.Key{}) {
+			continue // it has to wait for the other
 		}
 		for i, c := range splitText(v.text) {
 			id := key.Collection + "-" + key.ID
@@ -215,7 +249,7 @@ func (w *world) flaky(share float64) (apply bool, err error) {
 
 // --- Source
 
-func (i *incarnation) Collections() []string { return []string{"a", "b"} }
+func (i *incarnation) Collections() []string { return []string{"a", "a-x", "b"} }
 
 func (i *incarnation) Read(_ context.Context, keys []document.Key) ([]document.Document, wal.Snapshot, error) {
 	i.w.mu.Lock()
@@ -241,6 +275,9 @@ func (i *incarnation) Resolve(_ context.Context, hints []document.Key) ([]docume
 	defer i.w.mu.Unlock()
 	if i.dead {
 		return nil, wal.Snapshot{}, errDead
+	}
+	if _, err := i.w.flaky(0.02); err != nil {
+		return nil, wal.Snapshot{}, err
 	}
 	owners := make([]document.Key, len(hints))
 	for n, h := range hints {
@@ -279,6 +316,9 @@ func (i *incarnation) Live(_ context.Context, keys []document.Key) ([]bool, erro
 	if i.dead {
 		return nil, errDead
 	}
+	if _, err := i.w.flaky(0.02); err != nil {
+		return nil, err
+	}
 	live := make([]bool, len(keys))
 	for n, key := range keys {
 		live[n] = i.w.current(key).published
@@ -306,6 +346,9 @@ func (i *incarnation) Embed(ctx context.Context, texts []string) ([][]float32, e
 		return nil, errDead
 	}
 	pause := time.Duration(w.random.IntN(50)) * time.Millisecond
+	if w.faults && w.random.IntN(20) == 0 {
+		pause = time.Duration(w.random.Int64N(int64(3 * writeTimeout)))
+	}
 	down := w.faults && time.Now().Before(w.embedDown)
 	_, err := w.flaky(0.05)
 	for _, t := range texts {
@@ -352,21 +395,48 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // --- Index
 
+var errRefused = &failure.Error{Class: failure.Permanent, Rejected: true, Err: errors.New("the index refuses this id")}
+
+// refuses says whether the index refuses all that names the id. w.mu is held.
+func (w *world) refuses(id string) bool {
+	base, _, _ := strings.Cut(id, "#")
+	return w.cursed.ID != "" && base == w.cursed.Collection+"-"+w.cursed.ID
+}
+
+// down is what the index answers during an outage. w.mu is held.
+func (w *world) down() error {
+	switch now := time.Now(); {
+	case !w.faults:
+		return nil
+	case now.Before(w.indexDown):
+		return &failure.Error{Class: failure.Systemic, Rejected: true, Err: errors.New("unauthorized")}
+	case now.Before(w.indexMute):
+		return errNet
+	}
+	return nil
+}
+
 // arrive performs a write in one of the ways of a network: at once, never, at once with the answer lost, or late with
 // the answer lost.
-func (i *incarnation) arrive(ctx context.Context, do func()) error {
+func (i *incarnation) arrive(ids []string, do func()) error {
 	w := i.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if i.dead {
 		return errDead
 	}
+	if slices.ContainsFunc(ids, w.refuses) {
+		return errRefused
+	}
 	if !w.faults {
 		do()
 		return nil
 	}
-	if time.Now().Before(w.indexDown) {
-		return &failure.Error{Class: failure.Systemic, Rejected: true, Err: errors.New("unauthorized")}
+	if err := w.down(); err != nil {
+		return err
+	}
+	if time.Now().Before(w.writeDown) {
+		return &failure.Error{Class: failure.Systemic, Rejected: true, Err: errors.New("quota of writes exhausted")}
 	}
 	switch n := w.random.IntN(100); {
 	case n < 80:
@@ -391,16 +461,20 @@ func (i *incarnation) arrive(ctx context.Context, do func()) error {
 	}
 }
 
-func (i *incarnation) Upsert(ctx context.Context, vectors []document.Vector) error {
-	return i.arrive(ctx, func() {
+func (i *incarnation) Upsert(_ context.Context, vectors []document.Vector) error {
+	ids := make([]string, len(vectors))
+	for n, v := range vectors {
+		ids[n] = v.ID
+	}
+	return i.arrive(ids, func() {
 		for _, v := range vectors {
 			i.w.vectors[v.ID] = v
 		}
 	})
 }
 
-func (i *incarnation) Delete(ctx context.Context, ids []string) error {
-	return i.arrive(ctx, func() {
+func (i *incarnation) Delete(_ context.Context, ids []string) error {
+	return i.arrive(ids, func() {
 		for _, id := range ids {
 			delete(i.w.vectors, id)
 		}
@@ -415,6 +489,12 @@ func (i *incarnation) Fetch(_ context.Context, ids []string) ([]document.Stored,
 	}
 	if _, err := i.w.flaky(0.03); err != nil {
 		return nil, err
+	}
+	if err := i.w.down(); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(ids, i.w.refuses) {
+		return nil, errRefused
 	}
 	var found []document.Stored
 	for _, id := range ids {
@@ -481,6 +561,9 @@ func (i *incarnation) Held(_ context.Context, keys []document.Key) (map[document
 	if i.dead {
 		return nil, errDead
 	}
+	if _, err := i.w.flaky(0.02); err != nil {
+		return nil, err
+	}
 	held := map[document.Key][]document.Held{}
 	for _, id := range slices.Sorted(maps.Keys(i.w.ledger)) {
 		l := i.w.ledger[id]
@@ -546,6 +629,9 @@ func (i *incarnation) Documents(_ context.Context, collection, cursor string, n 
 	defer i.w.mu.Unlock()
 	if i.dead {
 		return nil, "", errDead
+	}
+	if _, err := i.w.flaky(0.02); err != nil {
+		return nil, "", err
 	}
 	seen := map[document.Key]bool{}
 	for _, l := range i.w.ledger {

@@ -16,7 +16,7 @@ var simulation = []string{"-seeds", "1500"}
 var mutants = []mutant{
 	{
 		name: "confirm before save", file: "internal/pipeline/save.go",
-		old: "	err := s.cfg.Store.Save(ctx, delta)\n", new: "	s.cfg.Saved(delta.LSN, nil)\n	err := s.cfg.Store.Save(ctx, delta)\n",
+		old: "	err := s.cfg.Store.Save(bounded, delta)\n", new: "	s.cfg.Saved(delta.LSN, nil)\n	err := s.cfg.Store.Save(bounded, delta)\n",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
@@ -71,7 +71,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "no second look when a late write can still arrive", file: "internal/pipeline/reconcile.go",
-		old: "	if w.doubt.After(time.Now()) {\n		r.dirty.Defer", new: "	if false {\n		r.dirty.Defer",
+		old: "	if !w.doubt.IsZero() {\n		r.dirty.Defer", new: "	if false {\n		r.dirty.Defer",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
@@ -148,5 +148,55 @@ var mutants = []mutant{
 		name: "the owed are not saved", file: "internal/pipeline/unsaved.go",
 		old: "		delta.Owe = append(delta.Owe, saved)\n", new: "",
 		run: "TestDirty|TestSimulation", flags: simulation,
+	},
+	{
+		name: "a doubt that ends after the index was asked is forgotten", file: "internal/pipeline/reconcile.go",
+		old: "		if !w.doubt.After(asked) {\n", new: "		if !w.doubt.After(asked.Add(2 * time.Second)) {\n",
+		run: "TestSimulation|TestLateWriteAfterTheIndexWasAsked", flags: simulation,
+	},
+	{
+		name: "a sweep forgets the documents in hand", file: "internal/pipeline/sweep.go",
+		old: "	s.dirty.lookAgain(sweep)\n", new: "",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a probe without a verdict makes no room", file: "internal/pipeline/gate.go",
+		old: "	if g.paused != nil && g.probing {\n", new: "	if false {\n",
+		run: "TestSimulation|TestProbeWithoutVerdict", flags: simulation,
+	},
+	{
+		name: "an id the index refuses parks all that were asked about", file: "internal/pipeline/reconcile.go",
+		old: "	if err != nil && failure.Of(err).Class == failure.Permanent && len(asked) > 1 {\n", new: "	if false {\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "who lets go of an id only in the ledger frees nobody", file: "internal/pipeline/reconcile.go",
+		old: "		if len(w.change.Delete) > 0 || w.unsure {\n", new: "		if len(w.change.Delete) > 0 {\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "who let go before the other was parked frees nobody", file: "internal/pipeline/dirty.go",
+		old: "	d.freed.add(blocker)\n", new: "",
+		run: "TestFreedBeforeParked",
+	},
+	{
+		name: "a last save overtakes one that failed", file: "internal/pipeline/save.go",
+		old: "	if failed != nil {\n", new: "	if false {\n",
+		run: "TestNoSaveAfterOneInDoubt",
+	},
+	{
+		name: "a save is given up at shutdown", file: "internal/pipeline/save.go",
+		old: "context.WithTimeout(context.WithoutCancel(ctx), s.cfg.SaveTimeout)", new: "context.WithTimeout(ctx, s.cfg.SaveTimeout)",
+		run: "TestSaveIsNotGivenUp",
+	},
+	{
+		name: "times of a wrong clock are believed", file: "internal/pipeline/dirty.go",
+		old: "		saved.Since, saved.Due = sooner(saved.Since, now), sooner(saved.Due, now.Add(restoredMost))\n		one :=", new: "		one :=",
+		run: "TestRestoreAfterAWrongClock",
+	},
+	{
+		name: "restored both owed and parked", file: "internal/pipeline/dirty.go",
+		old: "			d.unsaved.owe(p.Key)\n			continue\n", new: "",
+		run: "TestRestoreOwedOrParked",
 	},
 }
