@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"payload-cdc/internal/document"
@@ -27,6 +28,28 @@ type guarded struct {
 	mu      sync.Mutex
 	system  string // the source's system identifier
 	checked bool
+
+	trouble atomic.Pointer[trouble] // why it does not answer, or not as it should; nil when it does
+}
+
+// trouble is what nobody would hear of otherwise: the pipeline pauses for documents that cannot be written, but at a
+// first start there are none before the index has been listed.
+type trouble struct {
+	err   error
+	since time.Time
+}
+
+// note keeps what the index last answered.
+func (g *guarded) note(err error) {
+	switch before := g.trouble.Load(); {
+	case err == nil:
+		g.trouble.Store(nil)
+	case errors.Is(err, context.Canceled):
+	case before != nil:
+		g.trouble.Store(&trouble{err, before.since})
+	default:
+		g.trouble.Store(&trouble{err, time.Now()})
+	}
 }
 
 // expect says which database system is read. Another one than before has to be admitted anew.
@@ -40,12 +63,13 @@ func (g *guarded) expect(system string) {
 
 // admit compares the index's owner with the database we read. It asks the index once; until that has worked, nothing
 // is written.
-func (g *guarded) admit(ctx context.Context) error {
+func (g *guarded) admit(ctx context.Context) (err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.checked {
 		return nil
 	}
+	defer func() { g.note(err) }()
 	owner, found, err := g.Owner(ctx)
 	if err != nil {
 		return fmt.Errorf("ask the index for its owner: %w", err)
@@ -102,6 +126,15 @@ func (g *guarded) Fetch(ctx context.Context, ids []string) (found []document.Sto
 		return err
 	})
 	return found, err
+}
+
+// List is the index's.
+func (g *guarded) List(ctx context.Context, cursor string, n int) (page []document.Stored, next string, err error) {
+	page, next, err = g.Index.List(ctx, cursor, n)
+	if err != nil || g.admitted() {
+		g.note(err)
+	}
+	return page, next, err
 }
 
 func (g *guarded) counted(call func() error) error {

@@ -8,6 +8,7 @@ import (
 
 	"payload-cdc/internal/admin"
 	"payload-cdc/internal/checkpoint"
+	"payload-cdc/internal/failure"
 	"payload-cdc/internal/payload"
 	"payload-cdc/internal/pipeline"
 	"payload-cdc/internal/replication"
@@ -210,12 +211,18 @@ func (d *Daemon) status(ctx context.Context) (admin.Status, error) {
 	}
 	bytes := int64(max(wal.LSN(d.flushed.Load()), p.Read) - p.Read)
 	s.Checkpoint.LagBytes = &bytes
-	s.State, s.Reason = stateOf(phase, reason, p, bytes)
+	if t := d.index.trouble.Load(); t != nil && len(s.Paused) == 0 {
+		s.Paused = append(s.Paused, admin.Pause{
+			Provider: "index", Reason: t.err.Error(), Since: admin.Time{Time: t.since}, Systemic: failure.Of(t.err).Class == failure.Systemic,
+		})
+	}
+	s.State, s.Reason = d.standing(phase, reason, p, bytes)
 	return s, nil
 }
 
-// stateOf says in a word what the daemon is doing.
-func stateOf(phase phase, reason string, p pipeline.Stats, lag int64) (admin.State, string) {
+// standing says in a word what the daemon is doing.
+func (d *Daemon) standing(phase phase, reason string, p pipeline.Stats, lag int64) (admin.State, string) {
+	trouble := d.index.trouble.Load()
 	held := 0
 	for _, sweep := range p.Sweeps {
 		held += sweep.Held
@@ -225,6 +232,8 @@ func stateOf(phase phase, reason string, p pipeline.Stats, lag int64) (admin.Sta
 		return admin.State(phase), reason
 	case len(p.Paused) > 0:
 		return admin.Paused, fmt.Sprintf("%s: %s; %d documents are owed, Postgres is not holding back its log", p.Paused[0].Provider, p.Paused[0].Reason, p.Owed)
+	case trouble != nil:
+		return admin.Paused, fmt.Sprintf("index: %s; %d documents are owed, Postgres is not holding back its log", trouble.err, p.Owed)
 	case held > 0:
 		return admin.Held, fmt.Sprintf("the removal of %d documents waits for you: cdc verify --repair --force", held)
 	case lag > farBehind || len(p.Sweeps) > 0:
@@ -242,7 +251,7 @@ func (d *Daemon) ready() (ok bool, reason string) {
 	if o == nil {
 		return phase == standby, string(phase) + suffix(why)
 	}
-	state, why := stateOf(phase, why, o.pipeline.Stats(), 0)
+	state, why := d.standing(phase, why, o.pipeline.Stats(), 0)
 	return state == admin.Streaming || state == admin.CatchingUp || state == admin.Standby, string(state) + suffix(why)
 }
 
