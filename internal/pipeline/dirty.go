@@ -36,6 +36,7 @@ type Dirty struct {
 	unsaved  unsaved
 
 	waiters int
+	news    bool          // since the last announcement something may have become possible for a waiter
 	wake    chan struct{} // closed and replaced when something became ready
 }
 
@@ -179,7 +180,11 @@ func (d *Dirty) Mark(m Marks) {
 	if m.End > d.read {
 		d.read, d.commitAt = m.End, m.At
 	}
-	d.announce()
+	// In a backlog most transactions mark what is marked already: waking everybody for each would cost more than
+	// reading it.
+	if d.news || len(m.Sweeps) > 0 {
+		d.announce()
+	}
 }
 
 // Idle records that the log holds nothing of ours up to end: a keepalive's LSN with no transaction half read.
@@ -226,6 +231,7 @@ func (d *Dirty) mark(key document.Key, strength owed.Strength, xid wal.XID, now 
 	if one.swept && !swept {
 		one.swept = false
 		d.owing--
+		d.news = true // room for a sweep
 		if one.state == ready {
 			one.queue.remove(one)
 			d.enqueue(one)
@@ -567,11 +573,13 @@ func (d *Dirty) Unblock(provider string, n int) int {
 // enqueue makes a debt ready. d.mu is held.
 func (d *Dirty) enqueue(one *debt) {
 	one.state = ready
+	q := &d.live
 	if one.swept {
-		d.swept.push(one)
-	} else {
-		d.live.push(one)
+		q = &d.swept
 	}
+	// Whoever waits although the queue is not empty waits for its head, which is older.
+	d.news = d.news || q.head == nil
+	q.push(one)
 }
 
 // postpone makes a claimed or restored debt wait. d.mu is held.
@@ -589,6 +597,7 @@ func (d *Dirty) postpone(one *debt, until time.Time) {
 
 // announce wakes whoever waits. d.mu is held.
 func (d *Dirty) announce() {
+	d.news = false
 	if d.waiters > 0 {
 		close(d.wake)
 		d.wake = make(chan struct{})

@@ -45,6 +45,7 @@ type Config struct {
 	WriteFlights   int           // writes at once; 4
 	WriteTimeout   time.Duration // of one index request; 30 s. A write is in doubt for three times as long
 	Tick           time.Duration // between checkpoints; 1 s
+	ReadTimeout    time.Duration // of one read of the source and the ledger; 60 s
 	IdleEvery      time.Duration // between checkpoints that only move an idle position; 30 s
 	SaveTimeout    time.Duration // of one save; 10 s
 	Debounce       time.Duration // a sweep waits this long for more marks of it; 5 s
@@ -82,6 +83,7 @@ func (c Config) withDefaults() Config {
 	duration(&c.WriteTimeout, 30*time.Second)
 	duration(&c.Tick, time.Second)
 	duration(&c.IdleEvery, 30*time.Second)
+	duration(&c.ReadTimeout, time.Minute)
 	duration(&c.SaveTimeout, 10*time.Second)
 	duration(&c.Debounce, 5*time.Second)
 	duration(&c.SweepEvery, 24*time.Hour)

@@ -197,7 +197,9 @@ func (r *Reconciler) batch(ctx context.Context, claims []Claim) {
 // resolve turns hints into marks of their documents. A row that is gone took its name with it: its collection is owed
 // a sweep.
 func (r *Reconciler) resolve(ctx context.Context, hints []Claim) {
-	owners, snapshot, err := r.cfg.Source.Resolve(ctx, keysOf(hints))
+	bounded, cancel := context.WithTimeout(ctx, r.cfg.ReadTimeout)
+	defer cancel()
+	owners, snapshot, err := r.cfg.Source.Resolve(bounded, keysOf(hints))
 	if err != nil {
 		r.sourceFailed(ctx, hints, err, r.resolve)
 		return
@@ -225,7 +227,9 @@ func (r *Reconciler) reconcile(ctx context.Context, claims []Claim) {
 	var documents []document.Document
 	var snapshot wal.Snapshot
 	var held map[document.Key][]document.Held
-	g, both := errgroup.WithContext(ctx)
+	bounded, cancel := context.WithTimeout(ctx, r.cfg.ReadTimeout)
+	defer cancel()
+	g, both := errgroup.WithContext(bounded)
 	g.Go(func() (err error) {
 		documents, snapshot, err = r.cfg.Source.Read(both, keys)
 		return err
