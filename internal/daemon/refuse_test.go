@@ -81,7 +81,6 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		}, []string{"test_decoding", "CDC_SLOT"}},
 		{"another's publication", func(w *world) { w.exec(`CREATE PUBLICATION ` + w.cfg.Publication + ` FOR ALL TABLES`) }, []string{"ALL TABLES", "CDC_PUBLICATION"}},
 		{"another's schema", func(w *world) { w.exec(`CREATE SCHEMA payload_cdc; CREATE TABLE payload_cdc.theirs (id int)`) }, []string{"payload_cdc", "CDC_STATE_SCHEMA"}},
-		{"no key", func(w *world) { w.cfg.OpenAIKey = "" }, []string{"OPENAI_API_KEY"}},
 		{"no index", func(w *world) { w.cfg.UpstashURL = "" }, []string{"UPSTASH_VECTOR_REST_URL"}},
 		{"no token", func(w *world) { w.cfg.UpstashToken = "" }, []string{"UPSTASH_VECTOR_REST_TOKEN"}},
 	} {
