@@ -93,11 +93,11 @@ type Marks struct {
 	At       time.Time
 }
 
-// NewDirty returns an empty set. While reading is far behind, claims are held for holdFor (zero is 5 s) after their
+// NewDirty returns an empty set. While reading is far behind, claims are held for holdFor (zero is 10 s) after their
 // first mark, so that a document changed a hundred times in the backlog is looked at once.
 func NewDirty(holdFor time.Duration) *Dirty {
 	if holdFor == 0 {
-		holdFor = 5 * time.Second
+		holdFor = 10 * time.Second
 	}
 	return &Dirty{
 		holdFor: holdFor,

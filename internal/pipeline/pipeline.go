@@ -49,7 +49,7 @@ type Config struct {
 	IdleEvery      time.Duration // between checkpoints that only move an idle position; 30 s
 	SaveTimeout    time.Duration // of one save; 10 s
 	Debounce       time.Duration // a sweep waits this long for more marks of it; 5 s
-	HoldFor        time.Duration // claims wait this long while reading is far behind; 5 s
+	HoldFor        time.Duration // claims wait this long while reading is far behind; 10 s
 	SweepEvery     time.Duration // between the look sweeps of a collection; 24 h
 	SweepPage      int           // documents; 500
 	SweepRoom      int           // documents owed because of sweeps at once; 2,000
