@@ -34,11 +34,9 @@ func (f *feed) Begin(xid wal.XID) { f.xid = xid }
 func (f *feed) Row(row *wal.Row) error {
 	f.rows++
 	if err := f.marks.Row(row); err != nil {
-		if name := row.Relation.Schema + "." + row.Relation.Table; !f.unknown[name] {
-			f.unknown[name] = true
-			return err // discover again; if it is still unknown then, it has been dropped since
+		if err := f.ignore(row.Relation, err); err != nil {
+			return err
 		}
-		f.marks.Ignore(row.Relation)
 	}
 	if f.marks.Len() >= manyKeys {
 		f.pipeline.Dirty.Mark(pipeline.Marks{Keys: f.marks.Take(), XID: f.xid})
@@ -46,7 +44,29 @@ func (f *feed) Row(row *wal.Row) error {
 	return nil
 }
 
-func (f *feed) Truncate(relations []*wal.Relation) error { return f.marks.Truncate(relations) }
+// Truncate takes the relations one by one: one that is unknown must not hide the others.
+func (f *feed) Truncate(relations []*wal.Relation) error {
+	for i := range relations {
+		if err := f.marks.Truncate(relations[i : i+1]); err != nil {
+			if err := f.ignore(relations[i], err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ignore decides what an unknown table means. At first, that the schema has to be discovered again; if it is still
+// unknown after that, that it has been dropped since, and what the log says of it names nothing.
+func (f *feed) ignore(relation *wal.Relation, err error) error {
+	name := relation.Schema + "." + relation.Table
+	if !f.unknown[name] {
+		f.unknown[name] = true
+		return err
+	}
+	f.marks.Ignore(relation)
+	return nil
+}
 
 // Message is a heartbeat or another program's: its commit moves the position, its content says nothing to us.
 func (f *feed) Message(string, []byte) error { return nil }

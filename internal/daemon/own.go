@@ -277,16 +277,27 @@ func (o *owner) beforeSweep(ctx context.Context) error {
 	return nil
 }
 
-// untilCaughtUp ends the run once everything that had been committed before the daemon began is in the index.
+// patience is how long a run until caught up waits for a provider that needs a person.
+const patience = 10 * time.Second
+
+// untilCaughtUp ends the run once everything that had been committed before the daemon began is in the index, or with
+// an error when that cannot happen without a person.
 func (o *owner) untilCaughtUp(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	var reached time.Time
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if n%20 == 0 {
+			for _, p := range o.pipeline.Stats().Paused {
+				if p.Systemic && time.Since(p.Since) > patience {
+					return &verdict{fmt.Sprintf("not caught up: %s: %s; %d documents wait for it and stay owed", p.Provider, p.Reason, p.Waiting)}
+				}
+			}
 		}
 		if o.pipeline.Dirty.ReadTo() < o.d.target {
 			continue

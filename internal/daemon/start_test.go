@@ -205,3 +205,48 @@ func TestRunUntilCaughtUp(t *testing.T) {
 		t.Errorf("a run until caught up says: %v", err)
 	}
 }
+
+// A run until caught up does not wait for a person who may never come.
+func TestRunUntilCaughtUpGivesUpOnAKeyThatIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.server.EmbeddingFaults().Set(1, local.Rule{Fault: local.BadToken, Chance: 1})
+	cfg := w.cfg
+	cfg.UntilCaughtUp = true
+	if err := w.fails(cfg); !strings.Contains(err.Error(), "not caught up") || !strings.Contains(err.Error(), "OPENAI_API_KEY") {
+		t.Errorf("it ends with: %v", err)
+	}
+	w.server.EmbeddingFaults().Set(1)
+	if err := w.startWith(cfg).wait(); err != nil {
+		t.Fatal(err)
+	}
+	if text := w.differences(); text != "" {
+		t.Errorf("caught up, but: %s", text)
+	}
+}
+
+// The log has a table's rows, and its TRUNCATE, that was dropped before they were read.
+func TestTableDroppedBeforeItsLogWasRead(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]string{
+		"rows":     `INSERT INTO posts_blocks_gone VALUES (1, 1)`,
+		"truncate": `TRUNCATE posts_blocks_gone`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := w.start()
+			w.equal()
+			w.drained()
+			r.stop()
+			w.exec(`CREATE TABLE posts_blocks_gone (id int PRIMARY KEY, _parent_id int)`)
+			w.exec(`ALTER PUBLICATION ` + w.cfg.Publication + ` ADD TABLE posts_blocks_gone`)
+			w.exec(change)
+			w.exec(`UPDATE posts SET title = 'after it' WHERE id = 1`)
+			w.exec(`DROP TABLE posts_blocks_gone`)
+			w.start()
+			w.equal()
+			w.drained()
+		})
+	}
+}
