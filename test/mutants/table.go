@@ -199,4 +199,38 @@ var mutants = []mutant{
 		old: "			d.unsaved.owe(p.Key)\n			continue\n", new: "",
 		run: "TestRestoreOwedOrParked",
 	},
+	{
+		name: "an instance that was replaced writes on", file: "internal/checkpoint/postgres.go",
+		old: "SELECT 1 / (epoch = $1::bigint)::int", new: "SELECT 1 / (epoch >= $1::bigint)::int",
+		flags: []string{"-short"},
+	},
+	{
+		name: "a trashed document counts as published", file: "internal/payload/statements.go",
+		old: "		live += \" and t.deleted_at is null\"\n", new: "",
+		run: "TestStatus|TestReader|TestRead",
+	},
+	{
+		name: "a child row deleted alone owes nothing", file: "internal/payload/marks.go",
+		old: "		if s.deleted && !s.named {\n", new: "		if false {\n",
+		run: "TestMarks",
+	},
+	{
+		name: "a keepalive inside a transaction counts", file: "internal/replication/stream.go",
+		old: "	if s.decoder.open || end == 0 {\n", new: "	if end == 0 {\n",
+		run: "TestOnlyWholeTransactionsCanBeConfirmed",
+	},
+	{
+		name: "a position beyond what the server sent is confirmed", file: "internal/replication/stream.go",
+		old: "	lsn = min(lsn, wal.LSN(s.reported.Load()))\n", new: "",
+		run: "TestStreamNeverConfirmsWhatItHasNotSeen",
+	},
+	{
+		name: "32-bit transaction ids keep their epoch from the first", file: "internal/wal/wal.go",
+		old: "	wide := int64(near) + int64(int32(xid-uint32(near)))\n", new: "	wide := int64(near)&^0xFFFFFFFF | int64(xid)\n",
+	},
+	{
+		name: "the TRUNCATE of a table dropped since ends reading", file: "internal/daemon/feed.go",
+		old: "			if err := f.ignore(relations[i], err); err != nil {\n", new: "			if err != nil {\n",
+		run: "TestTableDropped",
+	},
 }
