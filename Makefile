@@ -35,8 +35,8 @@ test: $(NODE_MODULES) ## everything, installing what it needs; with CI=true noth
 	$(GO) test -count=1 -timeout 30m $(TESTFLAGS) ./...
 
 .PHONY: race
-race: $(NODE_MODULES) ## the quick tests under the race detector
-	$(GO) test -race -short -timeout 20m $(TESTFLAGS) ./internal/...
+race: $(NODE_MODULES) ## the packages' tests under the race detector
+	$(GO) test -race -timeout 30m $(TESTFLAGS) ./internal/... ./cmd/...
 
 .PHONY: e2e
 e2e: $(NODE_MODULES) ## the built binary against real Postgres, Payload and clients

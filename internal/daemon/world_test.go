@@ -53,6 +53,9 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("runs the whole assembly; not with -short")
+	}
 	return newWorldIn(t, pgtest.New(t))
 }
 

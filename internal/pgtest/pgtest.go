@@ -48,9 +48,12 @@ func (c *Cluster) NewDB(t testing.TB) *DB {
 	return c.newDB(t)
 }
 
-// Start launches a cluster of the test's own and closes it when the test ends.
+// Start launches a cluster of the test's own and closes it when the test ends. With -short it skips the test.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a server of its own; not with -short")
+	}
 	_, err := find(o.Version)
 	missing(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)

@@ -45,6 +45,9 @@ type World struct {
 // is printed.
 func New(t testing.TB, o Options) *World {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("boots Payload; not with -short")
+	}
 	w := &World{binary: binary(t), log: &journal{}}
 	if o.Cluster == nil {
 		w.DB = pgtest.New(t)

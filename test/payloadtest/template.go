@@ -17,6 +17,9 @@ import (
 // is pushed once per cluster and copied from then on. Without Payload the test is skipped, and under CI=true fails.
 func New(t testing.TB, db *pgtest.DB, o Options) *App {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("boots Payload; not with -short")
+	}
 	if _, err := project(o.Dir); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
