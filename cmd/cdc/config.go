@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"reflect"
@@ -21,6 +22,7 @@ import (
 	"golang.org/x/term"
 
 	"payload-cdc/internal/daemon"
+	"payload-cdc/internal/spell"
 )
 
 // settings is the environment: every variable, its default and what it is for. A secret can also come from the file
@@ -259,37 +261,11 @@ func newEnv() *cobra.Command {
 
 // nearest suggests a known name for an unknown one.
 func nearest(name string, known map[string]bool) string {
-	best, least := "", 4
-	for k := range known {
-		if d := distance(name, k); d < least || d == least && k < best {
-			best, least = k, d
-		}
-	}
+	best := spell.Nearest(name, slices.Collect(maps.Keys(known)), 4)
 	if best == "" {
 		return ""
 	}
 	return " (did you mean " + best + "?)"
-}
-
-// distance is how many letters differ between two words (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			next := row[j+1]
-			if a[i] != b[j] {
-				last++
-			}
-			row[j+1] = min(last, row[j+1]+1, row[j]+1)
-			last = next
-		}
-	}
-	return row[len(b)]
 }
 
 // secrets are the words that appear in nothing we print. They are set once, by load.

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+
+	"payload-cdc/internal/spell"
 )
 
 // Config says what to discover and how to read it.
@@ -200,19 +202,22 @@ func find(all []candidate, slug string) (candidate, bool) {
 }
 
 func unknownCollection(all []candidate, name string) error {
-	var slugs []string
-	nearest, best := "", len(name)/2+1
+	var slugs, lower []string
+	spelled := map[string]string{} // slugs by their lower-case spelling
+	nearest := ""
 	for _, c := range all {
 		if c.auth {
 			continue
 		}
 		slugs = append(slugs, c.Slug)
-		if d := distance(strings.ToLower(name), strings.ToLower(c.Slug)); d < best {
-			nearest, best = c.Slug, d
-		}
+		l := strings.ToLower(c.Slug)
+		lower, spelled[l] = append(lower, l), c.Slug
 		if c.Table == name || c.Table == toSnakeCase(name) { // the table of a collection with another slug
-			nearest, best = c.Slug, 0
+			nearest = c.Slug
 		}
+	}
+	if nearest == "" {
+		nearest = spelled[spell.Nearest(strings.ToLower(name), lower, len(name)/2+1)]
 	}
 	slices.Sort(slugs)
 	hint := "."
@@ -220,25 +225,4 @@ func unknownCollection(all []candidate, name string) error {
 		hint = fmt.Sprintf("; did you mean %q?", nearest)
 	}
 	return fmt.Errorf("%w %q%s There are: %s", ErrUnknownCollection, name, hint, strings.Join(slugs, ", "))
-}
-
-// distance is the number of letters to add, drop or change to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

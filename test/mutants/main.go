@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -90,13 +91,17 @@ func (m mutant) plant(ctx context.Context) (caught bool, detail string, err erro
 	if out, err := exec.CommandContext(ctx, "go", "test", "-overlay", list, "-run", "^$", pkg).CombinedOutput(); err != nil {
 		return false, "", fmt.Errorf("does not compile: %s", firstLine(out, ""))
 	}
-	args := []string{"test", "-overlay", list, "-timeout", "120s", "-failfast"}
+	args := []string{"test", "-overlay", list, "-timeout", "10m", "-failfast"}
 	if m.run != "" {
 		args = append(args, "-run", m.run)
 	}
 	args = append(append(args, pkg), m.flags...)
 	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
-	return err != nil, firstLine(out, "--- FAIL"), nil
+	detail = firstLine(out, "--- FAIL")
+	if firstLine(out, "panic: test timed out") != "" {
+		return false, "", errors.New("the tests did not end in time, which shows nothing")
+	}
+	return err != nil && detail != "", detail, nil
 }
 
 // firstLine finds the first line that has the mark.
