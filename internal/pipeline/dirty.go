@@ -379,14 +379,7 @@ func (d *Dirty) Take(ctx context.Context, n int) ([]Claim, error) {
 		if len(d.later) > 0 && (next.IsZero() || d.later[0].Due.Before(next)) {
 			next = d.later[0].Due
 		}
-		wake := d.wake
-		d.waiters++
-		d.mu.Unlock()
-		err := sleepUntil(ctx, next, wake)
-		d.mu.Lock()
-		d.waiters--
-		d.mu.Unlock()
-		if err != nil {
+		if err := d.waitLocked(ctx, next); err != nil {
 			return nil, err
 		}
 	}
@@ -602,6 +595,18 @@ func (d *Dirty) announce() {
 		close(d.wake)
 		d.wake = make(chan struct{})
 	}
+}
+
+// waitLocked gives up d.mu and waits until t (for ever, when zero), an announcement, or the context's end.
+func (d *Dirty) waitLocked(ctx context.Context, t time.Time) error {
+	wake := d.wake
+	d.waiters++
+	d.mu.Unlock()
+	err := sleepUntil(ctx, t, wake)
+	d.mu.Lock()
+	d.waiters--
+	d.mu.Unlock()
+	return err
 }
 
 // sleepUntil waits for the time (never, when zero), the wake channel or the context's end.

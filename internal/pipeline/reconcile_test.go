@@ -284,3 +284,22 @@ func TestFenced(t *testing.T) {
 		}
 	})
 }
+
+// TestProveComparesTheCount: a late write of an older text can leave a first chunk whose own text is right and whose
+// count is not.
+func TestProveComparesTheCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1)
+		p := run(t, w, nil)
+		edit(w, p, key("1"), version{published: true, text: "one two"})
+		settle(t, p)
+		w.mu.Lock()
+		late := w.vectors["a-1"]
+		late.Metadata.Chunks = 5
+		w.vectors["a-1"] = late
+		w.mu.Unlock()
+		p.Dirty.Sweep(pipeline.SweepMark{Collection: "a", Strength: owed.Prove, Reason: "test"})
+		settle(t, p)
+		check(t, w)
+	})
+}

@@ -146,14 +146,7 @@ func (d *Dirty) takeSweep(ctx context.Context) (owed.Sweep, error) {
 		if next != nil {
 			at = next.Due
 		}
-		wake := d.wake
-		d.waiters++
-		d.mu.Unlock()
-		err := sleepUntil(ctx, at, wake)
-		d.mu.Lock()
-		d.waiters--
-		d.mu.Unlock()
-		if err != nil {
+		if err := d.waitLocked(ctx, at); err != nil {
 			return owed.Sweep{}, err
 		}
 	}
@@ -233,20 +226,11 @@ func (d *Dirty) counted(collection string, published int) {
 func (d *Dirty) room(ctx context.Context, most int) error {
 	for {
 		d.mu.Lock()
-		free := d.owing < most
-		wake := d.wake
-		if !free {
-			d.waiters++
-		}
-		d.mu.Unlock()
-		if free {
+		if d.owing < most {
+			d.mu.Unlock()
 			return ctx.Err()
 		}
-		err := sleepUntil(ctx, time.Time{}, wake)
-		d.mu.Lock()
-		d.waiters--
-		d.mu.Unlock()
-		if err != nil {
+		if err := d.waitLocked(ctx, time.Time{}); err != nil {
 			return err
 		}
 	}

@@ -87,7 +87,7 @@ var mutants = []mutant{
 	{
 		name: "a proven count is not compared", file: "internal/pipeline/reconcile.go",
 		old: "m.Chunk == 0 && m.Chunks != counts[m.Locale]", new: "m.Chunk == 0 && false",
-		run: "TestSimulation", flags: []string{"-seeds", "20000"},
+		run: "TestProveComparesTheCount",
 	},
 	{
 		name: "hint settled without a mark", file: "internal/pipeline/reconcile.go",
