@@ -24,6 +24,7 @@ type gate struct {
 	mu       sync.Mutex
 	paused   *Pause
 	probing  bool
+	alone    bool // at the last time to probe nobody was waiting: the next one that waits is let through
 	probeAt  time.Time
 	failures int // in a row
 	probes   int // failed ones of this pause
@@ -58,6 +59,18 @@ func (g *gate) release() {
 		g.signal()
 	}
 	g.probing = false
+}
+
+// blocked is told that a claim has just been put down, and says whether the provider came back meanwhile. A claim that
+// was refused just before it was time to probe, and put down just after, would wait for ever.
+func (g *gate) blocked() (back bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.paused != nil && g.alone {
+		g.alone = false
+		g.signal()
+	}
+	return g.paused == nil
 }
 
 // signal lets run look again. g.mu is held.
@@ -151,9 +164,11 @@ func (g *gate) run(done <-chan struct{}) {
 				return
 			case <-timer.C:
 			}
+			g.setAlone(true) // before looking: who is put down from here on signals
 			if g.dirty.Unblock(g.provider, 1) == 0 {
 				break // the next claim that needs the provider probes it
 			}
+			g.setAlone(false)
 			// The claim that was let through decides; it signals when it failed.
 			select {
 			case <-done:
@@ -164,6 +179,12 @@ func (g *gate) run(done <-chan struct{}) {
 			}
 		}
 	}
+}
+
+func (g *gate) setAlone(alone bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.alone = alone
 }
 
 const probeGrace = 30 * time.Second

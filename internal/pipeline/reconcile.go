@@ -532,7 +532,7 @@ func (r *Reconciler) settled(w *work) {
 // putDown returns the claim of a work whose provider is paused.
 func (r *Reconciler) putDown(w *work, g *gate) {
 	r.dirty.Block(w.claim, g.provider)
-	if g.pause() == nil {
+	if g.blocked() {
 		r.dirty.Unblock(g.provider, -1) // it came back while we put it down
 	}
 }

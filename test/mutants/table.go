@@ -233,4 +233,9 @@ var mutants = []mutant{
 		old: "			if err := f.ignore(relations[i], err); err != nil {\n", new: "			if err != nil {\n",
 		run: "TestTableDropped",
 	},
+	{
+		name: "who is put down late waits for ever", file: "internal/pipeline/gate.go",
+		old: "	if g.paused != nil && g.alone {\n", new: "	if false {\n",
+		run: "TestGate",
+	},
 }
