@@ -144,6 +144,9 @@ func (d *Dirty) Restore(s owed.State) {
 			continue
 		}
 		d.parked[p.Key] = p
+		if p.Blocker != (document.Key{}) {
+			d.mark(p.Key, owed.Look, 0, now, false) // the other may have let go just before the crash
+		}
 	}
 	d.announce()
 }

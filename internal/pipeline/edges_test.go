@@ -188,3 +188,13 @@ func TestProbeWithoutVerdict(t *testing.T) {
 		settle(t, p)
 	})
 }
+
+// TestRestoredCollisionIsTriedAgain: the document that holds the id may have let go just before the crash.
+func TestRestoredCollisionIsTriedAgain(t *testing.T) {
+	d := pipeline.NewDirty(0)
+	d.Restore(owed.State{Parked: []owed.Parked{{Key: key("1"), Blocker: key("2")}, {Key: key("3")}}})
+	claims := poll(d, 9)
+	if len(claims) != 1 || claims[0].Key != key("1") || len(d.Parked()) != 1 {
+		t.Errorf("claims %v, parked %v", claims, d.Parked())
+	}
+}

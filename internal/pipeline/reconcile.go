@@ -419,6 +419,7 @@ func (w *work) proven(stored map[string]document.Metadata, asked time.Time) {
 func (r *Reconciler) unchanged(ctx context.Context, w *work) {
 	if w.unsure {
 		if err := r.cfg.Ledger.Settle(ctx, []owed.Holding{w.holding()}); err != nil {
+			r.letGo(w) // it may have been written down all the same
 			r.end(w, err, nil)
 			return
 		}
@@ -507,15 +508,20 @@ func (r *Reconciler) end(w *work, err error, g *gate) {
 	}
 }
 
+// letGo tells those who wait for an id of the work's document that it may have let go.
+func (r *Reconciler) letGo(w *work) {
+	if w.doubt.IsZero() && (len(w.change.Delete) > 0 || w.unsure) {
+		r.dirty.Freed(w.claim.Key)
+	}
+}
+
 // settled ends a work that succeeded.
 func (r *Reconciler) settled(w *work) {
 	if !w.doubt.IsZero() {
 		r.dirty.Defer(w.claim, w.doubt) // and it lets go of no id before
 	} else {
 		r.dirty.Settle(w.claim)
-		if len(w.change.Delete) > 0 || w.unsure {
-			r.dirty.Freed(w.claim.Key)
-		}
+		r.letGo(w)
 	}
 	switch {
 	case len(w.change.Write)+len(w.change.Delete) == 0:

@@ -104,6 +104,9 @@ func (r *Reconciler) write(ctx context.Context, works []*work) {
 		err = r.cfg.Ledger.Settle(ctx, settle)
 	}
 	for _, w := range done {
+		if err != nil {
+			r.letGo(w) // it may have been written down all the same
+		}
 		r.end(w, err, nil)
 	}
 	r.failAll(r.index, failed, why)

@@ -238,4 +238,9 @@ var mutants = []mutant{
 		old: "	if g.paused != nil && g.alone {\n", new: "	if false {\n",
 		run: "TestGate",
 	},
+	{
+		name: "a collision restored from the store waits for a day", file: "internal/pipeline/dirty.go",
+		old: "		if p.Blocker != (document.Key{}) {\n", new: "		if false {\n",
+		run: "TestRestoredCollision",
+	},
 }
