@@ -28,19 +28,20 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	seed := seedOf(t)
 	random := rand.New(rand.NewPCG(seed, 1))
 	w := e2e.New(t, e2e.Options{Env: map[string]string{"CDC_INDEX_TIMEOUT": "1s"}})
-	w.Server.VectorFaults().Set(seed,
-		local.Rule{Fault: local.Cut, Chance: .03},
-		local.Rule{Fault: local.CutBody, Chance: .03},
-		local.Rule{Fault: local.AppliedThenCut, Chance: .03},
-		local.Rule{Fault: local.Late, Chance: .03, Delay: 700 * time.Millisecond},
-		local.Rule{Fault: local.Stall, Chance: .01, Delay: 1200 * time.Millisecond},
-		local.Rule{Fault: local.Slow, Chance: .05, Delay: 200 * time.Millisecond},
-		local.Rule{Fault: local.RateLimit, Chance: .03, Delay: 100 * time.Millisecond},
-		local.Rule{Fault: local.ServerError, Chance: .03},
-		local.Rule{Fault: local.BadGateway, Chance: .03},
-		local.Rule{Fault: local.Quota, Chance: .003},
-		local.Rule{Fault: local.BadToken, Chance: .003},
-	)
+	faults := []local.Rule{
+		{Fault: local.Cut, Chance: .03},
+		{Fault: local.CutBody, Chance: .03},
+		{Fault: local.AppliedThenCut, Chance: .03},
+		{Fault: local.Late, Chance: .03, Delay: 700 * time.Millisecond},
+		{Fault: local.Stall, Chance: .01, Delay: 1200 * time.Millisecond},
+		{Fault: local.Slow, Chance: .05, Delay: 200 * time.Millisecond},
+		{Fault: local.RateLimit, Chance: .03, Delay: 100 * time.Millisecond},
+		{Fault: local.ServerError, Chance: .03},
+		{Fault: local.BadGateway, Chance: .03},
+		{Fault: local.BadToken, Chance: .003},
+	}
+	// A used-up daily quota is rightly waited for until midnight: only lives that end before have one.
+	w.Server.VectorFaults().Set(seed, append(faults[:len(faults):len(faults)], local.Rule{Fault: local.Quota, Chance: .003})...)
 	w.Server.EmbeddingFaults().Set(seed+1,
 		local.Rule{Fault: local.Cut, Chance: .03},
 		local.Rule{Fault: local.CutBody, Chance: .03},
@@ -86,6 +87,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	writers.Wait()
 	t.Logf("index faults %v, embedding faults %v, counts %+v", w.Server.VectorFaults().Hits(), w.Server.EmbeddingFaults().Hits(), w.Server.Counts())
 
+	w.Server.VectorFaults().Set(seed+2, faults...)
 	cdc := w.Start(t)
 	w.WaitConverged(t) // with the faults still on
 	w.Server.VectorFaults().Set(0)
