@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,7 +42,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		{Fault: local.BadToken, Chance: .003},
 	}
 	// A used-up daily quota is rightly waited for until midnight: only lives that end before have one.
-	w.Server.VectorFaults().Set(seed, append(faults[:len(faults):len(faults)], local.Rule{Fault: local.Quota, Chance: .003})...)
+	w.Server.VectorFaults().Set(seed, append(slices.Clip(faults), local.Rule{Fault: local.Quota, Chance: .003})...)
 	w.Server.EmbeddingFaults().Set(seed+1,
 		local.Rule{Fault: local.Cut, Chance: .03},
 		local.Rule{Fault: local.CutBody, Chance: .03},
