@@ -39,6 +39,10 @@ func (o *owner) poll(ctx context.Context) {
 			continue // the stream will tell
 		}
 		d.setSlot(slot)
+		if o.waitedFor(ctx) {
+			o.end(replication.ErrSynchronous)
+			return
+		}
 		if again, err := o.changed(ctx); err != nil {
 			d.log.Debug("the tables could not be looked at", "err", err)
 		} else if again {
@@ -52,6 +56,16 @@ func (o *owner) poll(ctx context.Context) {
 		}
 		warned = bad
 	}
+}
+
+// waitedFor says whether the server has come to count us as a synchronous standby: then the application's commits wait for
+// our checkpoints. Without the stream they wait for nobody we could be blamed for, and Preflight refuses to read on.
+func (o *owner) waitedFor(ctx context.Context) bool {
+	state, err := replication.SyncState(ctx, o.d.source, o.stream.PID())
+	if err != nil {
+		o.d.log.Debug("the server could not be asked whether commits wait for us", "err", err)
+	}
+	return state == "sync" || state == "quorum" || state == "potential"
 }
 
 // observe counts what became of a document.

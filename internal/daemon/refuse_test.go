@@ -64,6 +64,30 @@ func TestLeastPrivilege(t *testing.T) {
 	r.stop()
 }
 
+// TestCommitsDoNotWaitForUs: somebody makes every client a synchronous standby while we stream.
+func TestCommitsDoNotWaitForUs(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("starts a server of its own; not with -short")
+	}
+	cluster := pgtest.Start(t, pgtest.Options{})
+	w := newWorldIn(t, cluster.NewDB(t))
+	r := w.start()
+	w.equal()
+	all := map[string]string{"synchronous_standby_names": "*"}
+	if err := cluster.SetSettings(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	r.unready("synchronous_standby_names")
+	all["synchronous_standby_names"] = "" // else the test's own writes wait for nobody
+	if err := cluster.SetSettings(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	w.exec(`UPDATE posts SET title = 'nobody waited' WHERE id = 4`)
+	w.equal()
+	r.stop()
+}
+
 func TestWhatIsWrongIsSaid(t *testing.T) {
 	t.Parallel()
 	for _, one := range []struct {
