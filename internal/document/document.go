@@ -35,6 +35,9 @@ type Entry struct {
 	Title     string
 	UpdatedAt time.Time // zero when the table keeps none
 	Blocks    []Block
+	// Extra are the fields that the user wants in every vector's metadata, by the name they have there. Values are what
+	// JSON has: string, float64, bool, nil, []any, map[string]any. Nil when there are none.
+	Extra map[string]any
 }
 
 // Kind says how a Block may be cut and joined.
@@ -64,10 +67,12 @@ type Chunk struct {
 	Number    int    // position in its entry, from 0
 	Title     string // of the entry
 	UpdatedAt time.Time
-	Text      string // what is embedded: "title > headings" and the piece
-	Data      string // the piece alone, what a reader is shown
-	Hash      string // of Text and of all that decides the vector (model, dimensions, chunker)
-	Tokens    int    // of Text, in the model's own tokens
+	Text      string         // what is embedded: "title > headings" and the piece
+	Data      string         // the piece alone, what a reader is shown
+	Hash      string         // of Text and of all that decides the vector (model, dimensions, chunker)
+	Tokens    int            // of Text, in the model's own tokens
+	Namespace string         // of the index, where its collection's vectors are; empty is the index's default
+	Extra     map[string]any // of the entry
 }
 
 // Vector is one entry of the index as it is written.
