@@ -39,6 +39,7 @@ type Debt struct {
 	Since    time.Time // of the oldest mark still owed
 	Due      time.Time // not before; zero is now
 	Tries    int       // failed attempts so far
+	Merge    bool      // a saved debt of the key may say more than this one, and must not be made weaker by it
 }
 
 // Sweep is a debt of a scope: every document of a collection. It marks the union of what the source publishes, what

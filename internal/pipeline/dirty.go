@@ -19,6 +19,7 @@ type Dirty struct {
 
 	mu      sync.Mutex
 	debts   map[document.Key]*debt // every key here is in the log after the checkpoint, or saved with it
+	paging  paging                 // debts that only the store has
 	live    queue                  // ready debts, in order
 	swept   queue                  // ready debts that only a sweep marked
 	later   dueHeap                // debts that wait for their time
@@ -50,6 +51,7 @@ type debt struct {
 	heap   int  // index in later, when there
 	swept  bool // only sweeps marked it so far
 	stored bool // the store may have a row for it
+	older  bool // made while the store had rows that are not in memory: its own may say more
 	probe  string
 	after  aftermath
 }
@@ -80,7 +82,8 @@ type Claim struct {
 	Tries    int
 	Probe    string // the paused provider that this claim may try
 	debt     *debt
-	freed    int // documents that had let go of a vector id when it was taken
+	older    bool // the store's row may say more: see Dirty.merge
+	freed    int  // documents that had let go of a vector id when it was taken
 }
 
 // Marks is what one transaction, or a part of a very large one, owes.
@@ -116,9 +119,14 @@ func (d *Dirty) Restore(s owed.State) {
 	defer d.mu.Unlock()
 	now := time.Now()
 	d.read, d.commitAt = s.Position.LSN, s.CommitAt
+	d.paging.rows = s.Paged
 	for _, saved := range s.Debts {
 		saved.Since, saved.Due = sooner(saved.Since, now), sooner(saved.Due, now.Add(restoredMost))
-		one := &debt{Debt: saved, stored: true}
+		one := &debt{Debt: saved, stored: true, older: saved.Merge}
+		if one.older {
+			d.unsaved.owe(saved.Key) // only the ledger's doubt says so, and its row, if there is one, may say more
+		}
+		one.Merge = false
 		d.debts[saved.Key] = one
 		if now.Before(saved.Due) {
 			if saved.Strength == owed.Prove && saved.Due.After(d.deleted.until) {
@@ -218,6 +226,8 @@ func (d *Dirty) mark(key document.Key, strength owed.Strength, xid wal.XID, now 
 			d.owing++
 		}
 		_, one.stored = d.unsaved.paid[key] // an older debt's row, not yet taken out
+		one.older = d.paging.rows > 0
+		one.stored = one.stored || one.older
 		d.debts[key] = one
 		d.unsaved.owe(key)
 		d.enqueue(one)
@@ -291,61 +301,6 @@ func (d *Dirty) unseen(xids []wal.XID) []wal.XID {
 	return kept
 }
 
-// freed remembers the documents that let go of a vector id lately.
-type freed struct {
-	n    int // so far
-	last [64]document.Key
-}
-
-func (f *freed) add(key document.Key) {
-	f.last[f.n%len(f.last)] = key
-	f.n++
-}
-
-// since says whether the document may have been among those after the first n.
-func (f *freed) since(n int, key document.Key) bool {
-	for ; n < f.n; n++ {
-		if f.n-n > len(f.last) || f.last[n%len(f.last)] == key {
-			return true
-		}
-	}
-	return false
-}
-
-// deletions tells a listing whether it was disturbed.
-type deletions struct {
-	n     int64     // begun or ended
-	until time.Time // one of unknown outcome can still arrive until then
-}
-
-// deleting counts the beginning or the end of a deletion in the index; doubt is until when one whose outcome is
-// unknown can still arrive.
-func (d *Dirty) deleting(doubt time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.deleted.n++
-	if doubt.After(d.deleted.until) {
-		d.deleted.until = doubt
-	}
-}
-
-// deletions returns the count, and whether none of unknown outcome can still arrive.
-func (d *Dirty) deletions() (n int64, settled bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.deleted.n, !time.Now().Before(d.deleted.until)
-}
-
-// deletionsSettle is when the last deletion of unknown outcome can no longer arrive, at least a second from now.
-func (d *Dirty) deletionsSettle() time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if soon := time.Now().Add(time.Second); d.deleted.until.Before(soon) {
-		return soon
-	}
-	return d.deleted.until
-}
-
 // See tells which transactions reads can see from now on.
 func (d *Dirty) See(s wal.Snapshot) {
 	d.mu.Lock()
@@ -405,7 +360,7 @@ func (d *Dirty) take(n int, now time.Time) (claims []Claim, next time.Time) {
 			one.XIDs = d.unseen(one.XIDs)
 			claims = append(claims, Claim{
 				Key: one.Key, Strength: one.Strength, XIDs: append([]wal.XID(nil), one.XIDs...),
-				Since: one.Since, Tries: one.Tries, Probe: one.probe, debt: one, freed: d.freed.n,
+				Since: one.Since, Tries: one.Tries, Probe: one.probe, debt: one, older: one.older, freed: d.freed.n,
 			})
 			one.probe = ""
 		}

@@ -34,6 +34,7 @@ type Config struct {
 	Estimate func(ctx context.Context, collection string) int
 	Logger   *slog.Logger // nil discards
 
+	MaxOwed        int           // documents that owe, kept in memory; the rest stays in the store until there is room; 100,000
 	Readers        int           // batches read at once; 2
 	ReadDocuments  int           // in a read batch; 64
 	InFlight       int           // documents in hand at once; 512
@@ -68,6 +69,7 @@ func (c Config) withDefaults() Config {
 			*d = otherwise
 		}
 	}
+	number(&c.MaxOwed, 100_000)
 	number(&c.Readers, 2)
 	number(&c.ReadDocuments, 64)
 	number(&c.InFlight, 512)

@@ -71,4 +71,11 @@ type Ledger interface {
 // Store makes a checkpoint durable: one transaction, all of it or nothing.
 type Store interface {
 	Save(ctx context.Context, delta owed.Delta) error
+	// Owed pages through the debts that are saved, in the order of their keys, after the given one; the zero Key begins.
+	// Fewer than n are the last.
+	Owed(ctx context.Context, after document.Key, n int) ([]owed.Debt, error)
+	// FindOwed returns the saved debts of keys.
+	FindOwed(ctx context.Context, keys []document.Key) (map[document.Key]owed.Debt, error)
+	// CountOwed returns how many debts are saved.
+	CountOwed(ctx context.Context) (int, error)
 }

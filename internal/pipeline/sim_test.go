@@ -52,6 +52,9 @@ func simulate(t *testing.T, seed uint64, log io.Writer) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(seed)
 		w.faults = true
+		if w.random.IntN(2) == 0 {
+			w.few = 4 + w.random.IntN(8)
+		}
 		logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		populate(w)
 
@@ -131,7 +134,7 @@ func live(t *testing.T, w *world, logger *slog.Logger, last bool) {
 		},
 		WriteTimeout: writeTimeout, SweepEvery: every, SweepPage: 4, ListPage: 5, SweepRoom: 6, ReadDocuments: 4,
 		InFlight: 16, EmbedInputs: 3, WriteDocuments: 4, WriteVectors: 7, Debounce: time.Second, HoldFor: time.Second,
-		IdleEvery: 5 * time.Second, Grace: 3 * time.Second,
+		IdleEvery: 5 * time.Second, Grace: 3 * time.Second, MaxOwed: w.few,
 	}, state)
 	if state.Fresh {
 		p.Dirty.Sweep(pipeline.SweepMark{Strength: owed.Prove, Reason: "first start"})
@@ -212,6 +215,7 @@ func feed(ctx context.Context, w *world, p *pipeline.Pipeline, from wal.LSN) {
 				m.Sweeps = append(m.Sweeps, pipeline.SweepMark{Collection: c, Reason: "child DELETE", Delay: p.Debounce(), Force: next.force})
 			}
 			p.Dirty.Mark(m)
+			_ = p.MakeRoom(ctx) // as for the saver: what is not saved is saved again
 			from = next.lsn
 		}
 		if sleep(ctx, pause) != nil {

@@ -42,6 +42,7 @@ type world struct {
 	cursed    document.Key // a document whose vectors and ids the index refuses
 	embedDown time.Time
 	embedded  int
+	few       int // debts that fit into memory; zero is all
 
 	// Instances that were replaced and are still alive: what ends each.
 	frozen []func()
@@ -221,19 +222,26 @@ func (w *world) claim() (*incarnation, owed.State) {
 	defer w.mu.Unlock()
 	w.epoch++
 	s := owed.State{Fresh: w.fresh, Epoch: w.epoch, Position: wal.Position{LSN: w.position}}
-	debts := maps.Clone(w.debts)
+	debts, doubted := maps.Clone(w.debts), map[document.Key]bool{}
 	for _, l := range w.ledger {
 		if l.doubt.IsZero() {
 			continue
 		}
 		d, ok := debts[l.key]
 		if !ok {
-			d = owed.Debt{Key: l.key, Since: time.Now(), Due: l.doubt, Version: 1}
+			d = owed.Debt{Key: l.key, Since: time.Now(), Due: l.doubt, Version: 1, Merge: true}
 		}
 		d.Strength = owed.Prove
 		debts[l.key] = d
+		doubted[l.key] = true
 	}
-	s.Debts = slices.Collect(maps.Values(debts))
+	for key, d := range debts {
+		if _, saved := w.debts[key]; saved && w.few > 0 && !doubted[key] && len(s.Debts) >= w.few {
+			s.Paged++ // left in the store
+			continue
+		}
+		s.Debts = append(s.Debts, d)
+	}
 	s.Sweeps = slices.Collect(maps.Values(w.sweeps))
 	s.Parked = slices.Collect(maps.Values(w.parked))
 	return &incarnation{w: w, epoch: w.epoch}, s
@@ -646,12 +654,59 @@ func (i *incarnation) Documents(_ context.Context, collection, cursor string, n 
 	return keys, "", nil
 }
 
+func (i *incarnation) Owed(_ context.Context, after document.Key, n int) ([]owed.Debt, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, errDead
+	}
+	if _, err := i.w.flaky(0.05); err != nil {
+		return nil, err
+	}
+	var page []owed.Debt
+	for _, key := range slices.SortedFunc(maps.Keys(i.w.debts), compareKeys) {
+		if compareKeys(key, after) > 0 && len(page) < n {
+			page = append(page, i.w.debts[key])
+		}
+	}
+	return page, nil
+}
+
+func (i *incarnation) FindOwed(_ context.Context, keys []document.Key) (map[document.Key]owed.Debt, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, errDead
+	}
+	if _, err := i.w.flaky(0.05); err != nil {
+		return nil, err
+	}
+	found := map[document.Key]owed.Debt{}
+	for _, key := range keys {
+		if d, ok := i.w.debts[key]; ok {
+			found[key] = d
+		}
+	}
+	return found, nil
+}
+
+func (i *incarnation) CountOwed(context.Context) (int, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	return len(i.w.debts), nil
+}
+
 func (i *incarnation) Save(_ context.Context, d owed.Delta) error {
 	return i.durable(func() {
 		w := i.w
 		w.fresh = false
 		w.position = max(w.position, d.LSN)
 		for _, one := range d.Owe {
+			if row, ok := w.debts[one.Key]; ok && one.Merge {
+				one.Strength = max(one.Strength, row.Strength)
+				one.XIDs = append(one.XIDs, row.XIDs...)
+			}
+			one.Merge = false
 			w.debts[one.Key] = one
 		}
 		for _, key := range d.Paid {
