@@ -79,6 +79,50 @@ func TestProvidersDownAtStart(t *testing.T) {
 	}
 }
 
+// TestMoreIsOwedThanMemoryHolds: documents that owe are in memory only as far as there is room.
+func TestMoreIsOwedThanMemoryHolds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cfg.MemoryLimit = 1 // as few as there can be, a thousand
+	r := w.start()
+	w.equal()
+	w.drained()
+	down := local.Rule{Fault: local.Quota, Chance: 1}
+	w.server.EmbeddingFaults().Set(1, down)
+	w.exec(`INSERT INTO news (title, _status) SELECT 'owed ' || n, 'published' FROM generate_series(1, 4000) n`)
+	owed := func(least int) {
+		t.Helper()
+		w.eventually(func() string {
+			if n := ask[int](w, `SELECT count(*) FROM payload_cdc.owed`); n < least {
+				return fmt.Sprintf("%d documents are owed", n)
+			}
+			return ""
+		})
+	}
+	owed(4000)
+	w.confirmed() // Postgres keeps no log for them
+	w.exec(`UPDATE news SET _status = 'draft' WHERE title LIKE 'owed %7'`)
+	w.exec(`UPDATE posts SET _status = 'draft' WHERE id = 1`)
+	w.eventually(func() string { // what needs no embedding goes on meanwhile
+		if _, there := w.vectors()["posts-1"]; there {
+			return "posts-1 is still in the index"
+		}
+		return ""
+	})
+	w.confirmed()
+	r.stop()
+	r = w.start()
+	w.exec(`UPDATE news SET title = title || ' again' WHERE title LIKE 'owed %3'`)
+	w.confirmed()
+	w.server.EmbeddingFaults().Set(1)
+	w.equal()
+	w.drained()
+	if n := ask[int](w, `SELECT count(*) FROM payload_cdc.parked`); n > 0 {
+		t.Errorf("%d documents were parked", n)
+	}
+	r.stop()
+}
+
 func TestIndexOfAnotherDimension(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
