@@ -47,9 +47,7 @@ SELECT collection, doc_id, via, strength, version, xids, since, due, tries FROM 
 				s.Sweeps, err = scanSweeps(rows)
 				return err
 			})
-		b.Queue(p.sql(`
-SELECT collection, doc_id, via, reason, attempts, since, blocker_collection, blocker_id FROM {state}.parked
-ORDER BY since, collection, doc_id, via`)).
+		b.Queue(p.sql(parkedSQL)).
 			Query(func(rows pgx.Rows) (err error) {
 				s.Parked, err = scanParked(rows)
 				return err
@@ -218,6 +216,10 @@ func scanSweeps(rows pgx.Rows) ([]owed.Sweep, error) {
 	}
 	return out, rows.Err()
 }
+
+const parkedSQL = `
+SELECT collection, doc_id, via, reason, attempts, since, blocker_collection, blocker_id FROM {state}.parked
+ORDER BY since, collection, doc_id, via`
 
 func scanParked(rows pgx.Rows) ([]owed.Parked, error) {
 	var out []owed.Parked

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"payload-cdc/internal/daemon"
 	"payload-cdc/internal/local"
+	"payload-cdc/internal/owed"
 )
 
 // confirmed waits until the slot has been confirmed beyond now.
@@ -176,6 +178,33 @@ func TestParkedDocumentsHoldNobody(t *testing.T) {
 		jsonb_build_array(jsonb_build_object('type', 'text', 'text', repeat('too much of it ', $1)))))))`
 	w.exec(`UPDATE posts SET content = `+text+` WHERE id = 1`, 700_000)
 	w.says("document parked")
+	parked := func() []owed.Parked {
+		t.Helper()
+		list, err := daemon.Parked(t.Context(), w.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	w.eventually(func() string { return map[bool]string{false: "nothing is parked in the state"}[len(parked()) == 1] })
+	first := parked()[0]
+	if first.Key.String() != "posts/1" || !strings.Contains(first.Reason, "bytes of text") || first.Attempts != 1 {
+		t.Errorf("parked is %+v", first)
+	}
+	for _, wrong := range [][2]string{{"posts", "2"}, {"news", ""}} {
+		if _, err := daemon.RetryParked(t.Context(), w.cfg, wrong[0], wrong[1]); err == nil || !strings.Contains(err.Error(), wrong[0]) {
+			t.Errorf("retry of what is not parked: %v", err)
+		}
+	}
+	if _, err := daemon.RetryParked(t.Context(), w.cfg, "posts", "1"); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(func() string {
+		if list := parked(); len(list) != 1 || !list[0].Since.After(first.Since) {
+			return fmt.Sprintf("parked are %+v, want it anew", list)
+		}
+		return ""
+	})
 	w.exec(`UPDATE posts SET title = 'goes on' WHERE id = 2`)
 	w.eventually(func() string {
 		if strings.Contains(w.differences(), "posts-2") {

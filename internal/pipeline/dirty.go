@@ -465,6 +465,23 @@ func (d *Dirty) Park(c Claim, reason string, blocker document.Key) {
 	d.announce()
 }
 
+// RetryParked marks parked documents: one of a collection, or all of it when id is empty, or all when both are. It
+// returns how many there were.
+func (d *Dirty) RetryParked(collection, id string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for key := range d.parked {
+		if (collection == "" || key.Collection == collection) && (id == "" || key.ID == id) {
+			d.mark(key, owed.Look, 0, time.Now(), false)
+			n++
+		}
+	}
+	d.unsaved.touched = d.unsaved.touched || n > 0
+	d.announce()
+	return n
+}
+
 // Freed marks the documents that were parked because blocker held a vector id they need.
 func (d *Dirty) Freed(blocker document.Key) {
 	d.mu.Lock()

@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"maps"
+	"slices"
+
 	"payload-cdc/internal/document"
 	"payload-cdc/internal/owed"
 )
@@ -26,3 +29,10 @@ func (d *Dirty) Merge(claims []Claim, rows map[document.Key]owed.Debt) { d.merge
 
 // InHand is how many documents are being worked on.
 func (p *Pipeline) InHand() int { return len(p.reconciler.slots) }
+
+// Parked lists the documents set aside, in no order.
+func (d *Dirty) Parked() []owed.Parked {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Values(d.parked))
+}

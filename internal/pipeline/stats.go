@@ -97,17 +97,6 @@ func (d *Dirty) OwedSince(t time.Time) bool {
 	return false
 }
 
-// Parked lists the documents set aside, in no order.
-func (d *Dirty) Parked() []owed.Parked {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	list := make([]owed.Parked, 0, len(d.parked))
-	for _, p := range d.parked {
-		list = append(list, p)
-	}
-	return list
-}
-
 // waiting counts the debts that wait for a provider.
 func (d *Dirty) waiting(provider string) int {
 	d.mu.Lock()
