@@ -70,7 +70,7 @@ func newParkedList() *cobra.Command {
 			return err
 		}
 		w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-		fmt.Fprintln(w, "COLLECTION\tID\tSINCE\tATTEMPTS\tREASON")
+		_, _ = fmt.Fprintln(w, "COLLECTION\tID\tSINCE\tATTEMPTS\tREASON")
 		for _, row := range rowsOf(list) {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", row.Collection, row.ID, row.Since.UTC().Format(time.DateTime), row.Attempts, strings.Join(strings.Fields(row.Reason), " "))
 		}
