@@ -35,7 +35,7 @@ func Reserved(name string) bool { return slices.Contains(ours, name) }
 // bounded in bytes.
 func (m Metadata) MarshalJSON() ([]byte, error) {
 	type plain Metadata
-	own, err := encode(plain(m))
+	own, err := JSON(plain(m))
 	if err != nil || len(m.Extra) == 0 {
 		return own, err
 	}
@@ -44,7 +44,7 @@ func (m Metadata) MarshalJSON() ([]byte, error) {
 		if Reserved(name) {
 			continue
 		}
-		field, err := encode(map[string]any{name: m.Extra[name]})
+		field, err := JSON(map[string]any{name: m.Extra[name]})
 		if err != nil {
 			return nil, fmt.Errorf("field %s: %w", name, err)
 		}
@@ -53,7 +53,8 @@ func (m Metadata) MarshalJSON() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-func encode(v any) ([]byte, error) {
+// JSON writes a value as Metadata is written.
+func JSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -117,7 +116,7 @@ func metaHash(title string, extra map[string]any) (string, error) {
 	h := sha256.New()
 	h.Write([]byte(title))
 	if len(extra) > 0 {
-		fields, err := json.Marshal(extra) // with its keys sorted
+		fields, err := document.JSON(extra) // with its keys sorted
 		if err != nil {
 			return "", fmt.Errorf("extra metadata: %w", err)
 		}

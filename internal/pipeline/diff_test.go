@@ -117,6 +117,7 @@ func TestVectorIDs(t *testing.T) {
 		{"a#1", "", 0, "posts-a%231"},
 		{"a@de", "", 0, "posts-a%40de"},
 		{"a%23", "", 0, "posts-a%2523"},
+		{"a\x1fb", "", 0, "posts-a%1Fb"},
 	} {
 		if got := pipeline.VectorID(document.Key{Collection: "posts", ID: c.id}, document.Chunk{Locale: c.locale, Number: c.n}); got != c.want {
 			t.Errorf("VectorID(%q, %q, %d) = %q, want %q", c.id, c.locale, c.n, got, c.want)

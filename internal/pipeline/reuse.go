@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,7 +44,7 @@ func sizes(extra map[string]any) string {
 	const most = 5
 	size := map[string]int{}
 	for name, value := range extra {
-		field, _ := json.Marshal(value) // worked a moment ago
+		field, _ := document.JSON(value) // worked a moment ago
 		size[name] = len(field)
 	}
 	names := slices.SortedFunc(maps.Keys(extra), func(a, b string) int {

@@ -234,7 +234,7 @@ func (x *Index) Owner(ctx context.Context) (index.Owner, bool, error) {
 
 // SetOwner implements index.Index.
 func (x *Index) SetOwner(ctx context.Context, o index.Owner) error {
-	metadata, err := encode(owner{o.System, o.Slot, o.LSN.String(), o.At.UTC().Format(time.RFC3339Nano)})
+	metadata, err := document.JSON(owner{o.System, o.Slot, o.LSN.String(), o.At.UTC().Format(time.RFC3339Nano)})
 	if err != nil {
 		return wrap(err, "write the index's owner")
 	}

@@ -1,9 +1,7 @@
 package upstash
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -127,14 +125,14 @@ func (x *Index) tail(v *document.Vector) ([]byte, error) {
 	if len(v.Data) > maxText {
 		return nil, impossible("its text of %d bytes is larger than the service takes (%d)", len(v.Data), maxText)
 	}
-	metadata, err := encode(v.Metadata)
+	metadata, err := document.JSON(v.Metadata)
 	if err != nil {
 		return nil, impossible("%w", err)
 	}
 	if len(metadata) > maxMetadata {
 		return nil, impossible("its metadata of %d bytes is larger than the service takes (%d)", len(metadata), maxMetadata)
 	}
-	text, err := encode(v.Data)
+	text, err := document.JSON(v.Data)
 	if err != nil {
 		return nil, impossible("%w", err)
 	}
@@ -165,24 +163,13 @@ func appendHead(b []byte, id string, values []float32) []byte {
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			quoted, _ := encode(s) // a string always encodes
+			quoted, _ := document.JSON(s) // a string always encodes
 			return append(b, quoted...)
 		}
 	}
 	b = append(b, '"')
 	b = append(b, s...)
 	return append(b, '"')
-}
-
-// encode is JSON that leaves <, > and & as they are.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode as JSON: %w", err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
 }
 
 // Delete removes vectors by id, in requests of at most 1000, one after the other. Prefixes and filters are never sent:
