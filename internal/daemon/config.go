@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"payload-cdc/internal/chunk"
+	"payload-cdc/internal/payload"
 	"payload-cdc/internal/replication"
 )
 
@@ -25,6 +26,7 @@ type Config struct {
 	Slot           string // "payload_cdc" when empty
 	Publication    string // "payload_cdc" when empty
 	Collections    []string
+	Settings       map[string]Collection // by slug; a collection without any has the defaults
 
 	OpenAIKey       string
 	OpenAIBaseURL   string
@@ -85,6 +87,15 @@ func (c Config) maxOwed() int { return max(int(c.MemoryLimit/4/1024), 1000) }
 
 func (c Config) chunks() chunk.Config {
 	return chunk.Config{Model: c.EmbedModel, Dimensions: c.EmbedDimensions}
+}
+
+// payload is what to discover.
+func (c Config) payload() payload.Config {
+	rules := make(map[string]payload.Rules, len(c.Settings))
+	for slug, one := range c.Settings {
+		rules[slug] = one.Rules
+	}
+	return payload.Config{Schema: c.PayloadSchema, Collections: c.Collections, Rules: rules, Logger: c.Logger}
 }
 
 func (c Config) plan(tables []replication.Table) replication.Plan {

@@ -109,7 +109,7 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 	}
 	o.source = newSource(d.source, o.ready.model, d.log, o.end)
 	o.pipeline = pipeline.New(pipeline.Config{
-		Source: o.source, Chunker: d.splitter, Embedder: d.embedder, Index: d.index, Ledger: d.store, Store: d.store,
+		Source: o.source, Chunker: d.cutter, Embedder: d.embedder, Index: d.index, Ledger: d.store, Store: d.store,
 		Logger: d.log, Saved: o.checkpointed, Observe: d.observe, Estimate: o.source.estimate, BeforeSweep: o.beforeSweep,
 		MaxOwed: d.cfg.maxOwed(), EmbedInputs: d.embedder.MaxInputs(), EmbedTokens: d.embedder.MaxTokens(),
 		WriteTimeout: d.cfg.IndexTimeout, Tick: d.cfg.Tick,

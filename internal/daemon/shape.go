@@ -59,9 +59,7 @@ func (d *Daemon) shape(ctx context.Context) (digest string, err error) {
 
 // discover reads what there is to index.
 func (d *Daemon) discover(ctx context.Context) (*payload.Model, error) {
-	return payload.Discover(ctx, d.source, payload.Config{
-		Schema: d.cfg.PayloadSchema, Collections: d.cfg.Collections, Logger: d.log,
-	})
+	return payload.Discover(ctx, d.source, d.cfg.payload())
 }
 
 // changed says whether the publication or the tables are no longer as they were prepared: then everything begins again.

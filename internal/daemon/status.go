@@ -27,7 +27,7 @@ func Status(ctx context.Context, cfg Config) (admin.Status, error) {
 	if d.state, err = d.stateOf(ctx); err != nil {
 		return admin.Status{}, err
 	}
-	model, err := payload.Discover(ctx, d.source, payload.Config{Schema: cfg.PayloadSchema, Collections: cfg.Collections, Logger: cfg.Logger})
+	model, err := d.discover(ctx)
 	if err != nil {
 		return admin.Status{}, err
 	}

@@ -73,27 +73,15 @@ type Chunk struct {
 	Tokens    int            // of Text, in the model's own tokens
 	Namespace string         // of the index, where its collection's vectors are; empty is the index's default
 	Extra     map[string]any // of the entry
+	Meta      string         // hash of what the vector's metadata say beside Hash: Title and Extra. Empty when not known yet
 }
 
 // Vector is one entry of the index as it is written.
 type Vector struct {
-	ID       string
+	ID       string // with its namespace, see Join
 	Values   []float32
 	Metadata Metadata
 	Data     string
-}
-
-// Metadata is what every vector carries, under these names: the old recipe's readers know docId and collection.
-type Metadata struct {
-	DocID      string `json:"docId"`
-	Collection string `json:"collection"`
-	Locale     string `json:"locale,omitempty"`
-	Chunk      int    `json:"chunk"`
-	Title      string `json:"title"`
-	Hash       string `json:"hash"`
-	Model      string `json:"model"`
-	Chunks     int    `json:"chunks,omitempty"`    // of the entry, on its first chunk only
-	UpdatedAt  string `json:"updatedAt,omitempty"` // RFC 3339, on the first chunk only
 }
 
 // Stored is what an index says it holds under an id, without its values. The old recipe's vectors have no Hash.
@@ -102,9 +90,16 @@ type Stored struct {
 	Metadata Metadata
 }
 
+// Kept is a vector's values as an index gives them back, and what they were made of.
+type Kept struct {
+	Values []float32
+	Hash   string // of the text
+	Model  string
+}
+
 // Held is a line of the ledger: a vector the index may hold for a document.
 type Held struct {
-	ID    string
-	Hash  string    // of the chunk last known to be written there; empty when unknown
+	ID    string    // with its namespace, see Join
+	Hash  string    // of the text and metadata last known to be written there; empty when unknown
 	Doubt time.Time // a write whose outcome is unknown can still arrive until then; zero when there is none
 }

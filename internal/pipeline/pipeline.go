@@ -44,6 +44,7 @@ type Config struct {
 	WriteDocuments int           // in an index write; 200
 	WriteVectors   int           // in an index write; 200
 	WriteFlights   int           // writes at once; 4
+	MetadataBytes  int           // of a vector, as JSON; beyond, the document is parked. 48 KiB
 	WriteTimeout   time.Duration // of one index request; 30 s. A write is in doubt for three times as long
 	Tick           time.Duration // between checkpoints; 1 s
 	ReadTimeout    time.Duration // of one read of the source and the ledger; 60 s
@@ -79,6 +80,7 @@ func (c Config) withDefaults() Config {
 	number(&c.WriteDocuments, 200)
 	number(&c.WriteVectors, 200)
 	number(&c.WriteFlights, 4)
+	number(&c.MetadataBytes, 48<<10)
 	number(&c.SweepPage, 500)
 	number(&c.SweepRoom, 2000)
 	number(&c.ListPage, 1000)
@@ -133,9 +135,9 @@ func (r *Reconciler) observe(w *work, kind Kind) {
 	o := Outcome{Key: w.claim.Key, Kind: kind, Took: time.Since(w.claim.Since)}
 	if kind != Parked {
 		o.Written, o.Deleted = len(w.change.Write), len(w.change.Delete)
-		for _, one := range w.change.Write {
-			o.Tokens += one.Chunk.Tokens
-		}
+		w.mu.Lock()
+		o.Tokens = w.tokens
+		w.mu.Unlock()
 	}
 	r.log.Debug("document reconciled", "key", o.Key.String(), "outcome", kind.String(), "written", o.Written, "deleted", o.Deleted, "took", o.Took)
 	r.cfg.Observe(o)

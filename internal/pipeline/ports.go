@@ -25,9 +25,10 @@ type Source interface {
 	Live(ctx context.Context, keys []document.Key) ([]bool, error)
 }
 
-// Chunker cuts an entry into the chunks it should have, in order, with their hashes. Pure and safe for concurrent use.
+// Chunker cuts an entry of a collection into the chunks it should have: numbered in order, with their hashes, and with
+// the namespace where the collection's vectors are. Pure and safe for concurrent use.
 type Chunker interface {
-	Split(e document.Entry) ([]document.Chunk, error)
+	Split(collection string, e document.Entry) ([]document.Chunk, error)
 	// Model is the id that the chunks' vectors carry.
 	Model() string
 }
@@ -39,7 +40,7 @@ type Embedder interface {
 	Embed(ctx context.Context, texts []string) ([][]float32, error)
 }
 
-// Index holds vectors by id. Safe for concurrent use. Errors are classified by package failure. A write that fails
+// Index holds vectors by id, the namespace included (document.Join). Safe for concurrent use. Errors are classified by package failure. A write that fails
 // without being rejected may have happened, or may still happen until its deadline.
 type Index interface {
 	Upsert(ctx context.Context, vectors []document.Vector) error
@@ -49,6 +50,14 @@ type Index interface {
 	// List pages through everything held. An empty cursor begins, an empty next ends. Vectors written or deleted
 	// meanwhile may be missed or repeated.
 	List(ctx context.Context, cursor string, n int) (page []document.Stored, next string, err error)
+}
+
+// Keeper is an Index that gives back the values it holds, so that a text which has only moved, or whose metadata alone
+// have changed, is not embedded again. Optional.
+type Keeper interface {
+	// Values returns the values held under those of ids that exist, each with what it was made of. It may leave out
+	// any: what is missing is embedded.
+	Values(ctx context.Context, ids []string) (map[string]document.Kept, error)
 }
 
 // Ledger is the durable list of the vectors that the index may hold, by document. It is never smaller than the index.

@@ -22,6 +22,8 @@ type Reconciler struct {
 	cfg    Config
 	dirty  *Dirty
 	log    *slog.Logger
+	keeper Keeper // the index, if it gives values back; else nil
+	keeps  packer[piece]
 	embeds packer[piece]
 	writes packer[*work]
 	embed  *gate
@@ -42,9 +44,12 @@ type work struct {
 	doubt  time.Time // an older write could still arrive until then when the index was asked, or the ledger if it was not
 	unsure bool      // the ledger's lines are in doubt, or differ from the index: they have to be settled
 
+	kept []string // for change.Write: an id under which the index may hold the same text; empty when there is none
+
 	mu      sync.Mutex
 	vectors [][]float32 // for change.Write
 	missing int         // vectors still to come
+	tokens  int         // embedded
 	probing []*gate     // paused providers that this work was let through to
 	ended   bool
 }
@@ -66,6 +71,10 @@ func (w *work) close() bool {
 // admit says whether a work may use a provider now; if not, the work has been put down.
 func (r *Reconciler) admit(g *gate, w *work) bool {
 	w.mu.Lock()
+	if w.ended {
+		w.mu.Unlock()
+		return false // another of its texts failed
+	}
 	ok, probes := true, false
 	if !slices.Contains(w.probing, g) {
 		if ok, probes = g.admit(w.claim.Probe == g.provider); probes {
@@ -80,7 +89,7 @@ func (r *Reconciler) admit(g *gate, w *work) bool {
 	return ok
 }
 
-// piece is one text to embed.
+// piece is one text that needs its vector.
 type piece struct {
 	w *work
 	i int // index in w.change.Write
@@ -93,6 +102,12 @@ func newReconciler(cfg Config, dirty *Dirty) *Reconciler {
 		index: newGate("index", dirty, cfg.Logger),
 		slots: make(chan struct{}, cfg.InFlight),
 		fatal: make(chan error, 1),
+	}
+	r.keeper, _ = cfg.Index.(Keeper)
+	r.keeps = packer[piece]{
+		most: cfg.WriteVectors, weight: cfg.WriteVectors, flights: cfg.WriteFlights,
+		weigh: func(piece) int { return 1 },
+		run:   r.reuse,
 	}
 	r.embeds = packer[piece]{
 		most: cfg.EmbedInputs, weight: cfg.EmbedTokens, flights: cfg.EmbedFlights,
@@ -133,6 +148,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	timer := time.AfterFunc(r.cfg.Grace, abandon)
 	defer timer.Stop()
 	readers.Wait()
+	r.keeps.wait()
 	r.embeds.wait()
 	r.writes.wait()
 	r.embeds.wait() // a write never submits an embedding, but a late embedding submits a write
@@ -258,7 +274,7 @@ func (r *Reconciler) reconcile(ctx context.Context, claims []Claim) {
 			}
 		}
 		var err error
-		if w.want, err = r.split(documents[i]); err != nil {
+		if w.want, err = r.split(c.Key, documents[i].Entries); err != nil {
 			r.end(w, err, nil)
 			continue
 		}
@@ -266,7 +282,7 @@ func (r *Reconciler) reconcile(ctx context.Context, claims []Claim) {
 	}
 	works = r.prove(ctx, works)
 
-	var pieces []piece
+	var keeps, pieces []piece
 	var writes []*work
 	for _, w := range works {
 		w.change = Diff(w.claim.Key, w.want, w.held)
@@ -278,26 +294,36 @@ func (r *Reconciler) reconcile(ctx context.Context, claims []Claim) {
 		if !r.admit(r.index, w) {
 			continue
 		}
-		switch {
-		case len(w.change.Write) == 0:
+		if len(w.change.Write) == 0 {
 			writes = append(writes, w)
-		case r.admit(r.embed, w):
-			w.vectors, w.missing = make([][]float32, len(w.change.Write)), len(w.change.Write)
-			for i := range w.change.Write {
+			continue
+		}
+		w.vectors, w.missing = make([][]float32, len(w.change.Write)), len(w.change.Write)
+		if r.findKept(w) < len(w.change.Write) && !r.admit(r.embed, w) {
+			continue
+		}
+		for i, id := range w.kept {
+			if id != "" {
+				keeps = append(keeps, piece{w, i})
+			} else {
 				pieces = append(pieces, piece{w, i})
 			}
 		}
 	}
+	r.keeps.submit(ctx, keeps...)
 	r.embeds.submit(ctx, pieces...)
 	r.writes.submit(ctx, writes...)
 }
 
 // split cuts a document into the chunks it should have.
-func (r *Reconciler) split(d document.Document) ([]document.Chunk, error) {
+func (r *Reconciler) split(key document.Key, entries []document.Entry) ([]document.Chunk, error) {
 	var want []document.Chunk
-	for _, e := range d.Entries {
-		chunks, err := r.cfg.Chunker.Split(e)
+	for _, e := range entries {
+		chunks, err := r.cfg.Chunker.Split(key.Collection, e)
 		if err != nil {
+			return nil, err
+		}
+		if err := r.describe(key, chunks); err != nil {
 			return nil, err
 		}
 		want = append(want, chunks...)
@@ -356,14 +382,10 @@ func (w *work) ids() []string {
 		known[h.ID] = true
 		ids = append(ids, h.ID)
 	}
-	for i, n := 0, 0; i < len(w.want); i++ {
-		if i > 0 && w.want[i].Locale != w.want[i-1].Locale {
-			n = 0
-		}
-		if id := VectorID(w.claim.Key, w.want[i].Locale, n); !known[id] {
+	for _, c := range w.want {
+		if id := VectorID(w.claim.Key, c); !known[id] {
 			ids = append(ids, id)
 		}
-		n++
 	}
 	return ids
 }
@@ -389,7 +411,7 @@ func (w *work) proven(stored map[string]document.Metadata, asked time.Time) {
 			// A late write of an older text can leave a first chunk whose own text is right and whose count is not.
 			held = append(held, document.Held{ID: id})
 		case ours:
-			held = append(held, document.Held{ID: id, Hash: m.Hash})
+			held = append(held, document.Held{ID: id, Hash: hashHeld(m)})
 		case ok && ledger[id]:
 			// It is ours by the ledger and carries another document's name: unknown content.
 			held = append(held, document.Held{ID: id})
@@ -431,15 +453,22 @@ func (r *Reconciler) unchanged(ctx context.Context, w *work) {
 func (w *work) holding() owed.Holding {
 	doubt := w.doubt
 	h := owed.Holding{Key: w.claim.Key}
+	was := make(map[string]string, len(w.held))
+	for _, line := range w.held {
+		was[line.ID] = line.Hash
+	}
+	for _, one := range w.change.Write {
+		delete(was, one.ID)
+	}
 	kept := make(map[string]bool, len(w.want))
-	for i, n := 0, 0; i < len(w.want); i++ {
-		if i > 0 && w.want[i].Locale != w.want[i-1].Locale {
-			n = 0
-		}
-		id := VectorID(w.claim.Key, w.want[i].Locale, n)
-		n++
+	for _, c := range w.want {
+		id := VectorID(w.claim.Key, c)
 		kept[id] = true
-		h.Held = append(h.Held, document.Held{ID: id, Hash: w.want[i].Hash, Doubt: doubt})
+		hash, left := was[id] // as it was: an older version's line says nothing of the metadata, and neither do we
+		if !left {
+			hash = hashOf(c)
+		}
+		h.Held = append(h.Held, document.Held{ID: id, Hash: hash, Doubt: doubt})
 	}
 	for _, lines := range [][]document.Held{w.before, w.held} {
 		for _, line := range lines {

@@ -116,6 +116,10 @@ func live(t *testing.T, w *world, logger *slog.Logger, last bool) {
 		every = 7 * time.Second
 	}
 	freeze := !last && w.random.IntN(4) == 0
+	if w.random.IntN(4) == 0 {
+		me.space = []string{"", "n", "m"}[w.random.IntN(3)] // it was configured anew
+	}
+	moved := me.space != w.space
 	w.mu.Unlock()
 	ctx, cancel := context.WithCancel(t.Context())
 	end := cancel
@@ -138,6 +142,8 @@ func live(t *testing.T, w *world, logger *slog.Logger, last bool) {
 	}, state)
 	if state.Fresh {
 		p.Dirty.Sweep(pipeline.SweepMark{Strength: owed.Prove, Reason: "first start"})
+	} else if moved {
+		p.Dirty.Sweep(pipeline.SweepMark{Collection: "b", Reason: "another namespace"})
 	}
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
@@ -265,7 +271,14 @@ func disturb(w *world) {
 		for _, key := range keys {
 			text := words(w)
 			w.mu.Lock()
-			changes[key] = version{published: w.random.IntN(4) > 0, text: text}
+			v := version{published: w.random.IntN(4) > 0, text: text, extra: w.random.IntN(3)}
+			if before := w.current(key); before.published && w.random.IntN(2) == 0 {
+				v.text = before.text // other metadata alone
+				if first, _, _ := strings.Cut(text, " "); w.random.IntN(3) > 0 && len(before.text) < 30 {
+					v.text = first + " " + before.text // and a section before the others
+				}
+			}
+			changes[key] = v
 			w.mu.Unlock()
 		}
 		w.commit(changes, hide, hint)
@@ -301,7 +314,7 @@ func check(t *testing.T, w *world) {
 	got := map[string]string{}
 	for id, v := range w.vectors {
 		if id != "else" {
-			got[id] = v.Data
+			got[id] = told(v)
 		}
 	}
 	want := w.expected()
@@ -412,12 +425,13 @@ func checkSaved(t *testing.T, w *world) {
 		if named[key] || swept[key.Collection] || id == "else" || w.refuses(id) {
 			continue
 		}
-		if text, ok := want[id]; !ok || text != v.Data {
-			t.Errorf("at LSN %v the index holds %q under %s, want %q, and nothing is owed for it", w.position, v.Data, id, text)
+		if text, ok := want[id]; !ok || text != told(v) {
+			t.Errorf("at LSN %v the index holds %q under %s, want %q, and nothing is owed for it", w.position, told(v), id, text)
 		}
 	}
 	for id, text := range want {
-		c, rest, _ := strings.Cut(id, "-")
+		_, name := document.SplitID(id)
+		c, rest, _ := strings.Cut(name, "-")
 		rest, _, _ = strings.Cut(rest, "#")
 		if rest == "x-1" && (named[rivals[1]] || swept[rivals[1].Collection]) {
 			continue // either of them
@@ -425,7 +439,7 @@ func checkSaved(t *testing.T, w *world) {
 		if named[document.Key{Collection: c, ID: rest}] || swept[c] {
 			continue
 		}
-		if v, ok := w.vectors[id]; !ok || v.Data != text {
+		if v, ok := w.vectors[id]; !ok || told(v) != text {
 			t.Errorf("at LSN %v the index lacks %s %q, and nothing is owed for it", w.position, id, text)
 		}
 	}

@@ -33,6 +33,9 @@ type world struct {
 	hidden   map[wal.XID]bool // committed and streamed, not yet visible to other sessions
 	poison   map[document.Key]bool
 
+	// The namespace of collection b, as its owner last saved that it is.
+	space string
+
 	// The index, and the writes on their way to it.
 	vectors   map[string]document.Vector
 	inFlight  int
@@ -43,6 +46,7 @@ type world struct {
 	embedDown time.Time
 	embedded  int
 	few       int // debts that fit into memory; zero is all
+	reused    int // values given back
 
 	// Instances that were replaced and are still alive: what ends each.
 	frozen []func()
@@ -61,6 +65,7 @@ type version struct {
 	xid       wal.XID
 	published bool
 	text      string
+	extra     int // in the metadata, unless zero
 }
 
 type transaction struct {
@@ -188,10 +193,24 @@ func (w *world) expected() map[string]string {
 			if i > 0 {
 				id = fmt.Sprintf("%s#%d", id, i)
 			}
+			if key.Collection == "b" {
+				id = document.Join(w.space, id)
+			}
+			if v.extra > 0 {
+				c = fmt.Sprint(c, " and ", v.extra)
+			}
 			want[id] = c
 		}
 	}
 	return want
+}
+
+// told is what a vector tells its readers: its text and the extra metadata.
+func told(v document.Vector) string {
+	if n, ok := v.Metadata.Extra["n"]; ok {
+		return fmt.Sprint(v.Data, " and ", n)
+	}
+	return v.Data
 }
 
 func (w *world) savedPosition() wal.LSN {
@@ -208,6 +227,7 @@ func splitText(text string) []string { return strings.Fields(text) }
 type incarnation struct {
 	w     *world
 	epoch int64
+	space string // the namespace of collection b, by this one's configuration
 	dead  bool
 }
 
@@ -244,7 +264,7 @@ func (w *world) claim() (*incarnation, owed.State) {
 	}
 	s.Sweeps = slices.Collect(maps.Values(w.sweeps))
 	s.Parked = slices.Collect(maps.Values(w.parked))
-	return &incarnation{w: w, epoch: w.epoch}, s
+	return &incarnation{w: w, epoch: w.epoch, space: w.space}, s
 }
 
 // flaky decides the fate of one call: whether it happens, and what the caller hears.
@@ -272,7 +292,11 @@ func (i *incarnation) Read(_ context.Context, keys []document.Key) ([]document.D
 	for n, key := range keys {
 		docs[n].Key = key
 		if v := i.w.current(key); v.published {
-			docs[n].Entries = []document.Entry{{Title: key.String(), Blocks: []document.Block{{Text: v.text}}}}
+			e := document.Entry{Title: key.String(), Blocks: []document.Block{{Text: v.text}}}
+			if v.extra > 0 {
+				e.Extra = map[string]any{"n": v.extra}
+			}
+			docs[n].Entries = []document.Entry{e}
 		}
 	}
 	return docs, i.w.snapshot(), nil
@@ -338,10 +362,14 @@ func (i *incarnation) Live(_ context.Context, keys []document.Key) ([]bool, erro
 
 func (i *incarnation) Model() string { return "sim" }
 
-func (i *incarnation) Split(e document.Entry) ([]document.Chunk, error) {
+func (i *incarnation) Split(collection string, e document.Entry) ([]document.Chunk, error) {
 	var chunks []document.Chunk
 	for n, word := range splitText(e.Blocks[0].Text) {
-		chunks = append(chunks, document.Chunk{Number: n, Title: e.Title, Text: e.Title + " " + word, Data: word, Hash: "h-" + word, Tokens: 2})
+		c := document.Chunk{Number: n, Title: e.Title, Text: e.Title + " " + word, Data: word, Hash: "h-" + word, Tokens: 2, Extra: e.Extra}
+		if collection == "b" {
+			c.Namespace = i.space
+		}
+		chunks = append(chunks, c)
 	}
 	return chunks, nil
 }
@@ -407,6 +435,7 @@ var errRefused = &failure.Error{Class: failure.Permanent, Rejected: true, Err: e
 
 // refuses says whether the index refuses all that names the id. w.mu is held.
 func (w *world) refuses(id string) bool {
+	_, id = document.SplitID(id)
 	base, _, _ := strings.Cut(id, "#")
 	return w.cursed.ID != "" && base == w.cursed.Collection+"-"+w.cursed.ID
 }
@@ -507,10 +536,41 @@ func (i *incarnation) Fetch(_ context.Context, ids []string) ([]document.Stored,
 	var found []document.Stored
 	for _, id := range ids {
 		if v, ok := i.w.vectors[id]; ok {
-			found = append(found, document.Stored{ID: id, Metadata: v.Metadata})
+			found = append(found, stored(v))
 		}
 	}
 	return found, nil
+}
+
+// stored is a vector as it is answered: metadata that are not ours are not read back.
+func stored(v document.Vector) document.Stored {
+	v.Metadata.Extra = nil
+	return document.Stored{ID: v.ID, Metadata: v.Metadata}
+}
+
+func (i *incarnation) Values(_ context.Context, ids []string) (map[string]document.Kept, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, errDead
+	}
+	if _, err := i.w.flaky(0.05); err != nil {
+		return nil, err
+	}
+	if err := i.w.down(); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(ids, i.w.refuses) {
+		return nil, errRefused
+	}
+	kept := map[string]document.Kept{}
+	for _, id := range ids {
+		if v, ok := i.w.vectors[id]; ok {
+			kept[id] = document.Kept{Values: v.Values, Hash: v.Metadata.Hash, Model: v.Metadata.Model}
+			i.w.reused++
+		}
+	}
+	return kept, nil
 }
 
 // List's cursor is a position, as Upstash's is: a vector deleted meanwhile makes it skip another.
@@ -538,7 +598,7 @@ func (i *incarnation) List(ctx context.Context, cursor string, n int) ([]documen
 	}
 	var page []document.Stored
 	for _, id := range ids {
-		page = append(page, document.Stored{ID: id, Metadata: i.w.vectors[id].Metadata})
+		page = append(page, stored(i.w.vectors[id]))
 	}
 	return page, next, nil
 }
@@ -699,7 +759,7 @@ func (i *incarnation) CountOwed(context.Context) (int, error) {
 func (i *incarnation) Save(_ context.Context, d owed.Delta) error {
 	return i.durable(func() {
 		w := i.w
-		w.fresh = false
+		w.fresh, w.space = false, i.space
 		w.position = max(w.position, d.LSN)
 		for _, one := range d.Owe {
 			if row, ok := w.debts[one.Key]; ok && one.Merge {

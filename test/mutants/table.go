@@ -225,6 +225,51 @@ var mutants = []mutant{
 		run: "TestRestoreOwedOrParked",
 	},
 	{
+		name: "values are taken back whatever they are of", file: "internal/pipeline/reuse.go",
+		old: "		if k.Hash != p.w.change.Write[p.i].Chunk.Hash || k.Model != model || len(k.Values) == 0 {\n", new: "		if len(k.Values) == 0 || model == \"\" {\n",
+		run: "TestReuse",
+	},
+	{
+		name: "values are taken back from another model", file: "internal/pipeline/reuse.go",
+		old: " || k.Model != model || ", new: " || model == \"\" || ",
+		run: "TestReuse",
+	},
+	{
+		name: "a change of the metadata alone is not written", file: "internal/pipeline/diff.go",
+		old: "	return text == c.Hash && (meta == c.Meta || !whole && len(c.Extra) == 0)\n", new: "	return text == c.Hash && (whole || meta == c.Meta || len(c.Extra) == 0)\n",
+		run: "TestOnlyWhatChanged|TestSimulation", flags: simulation,
+	},
+	{
+		name: "an older ledger line stands for metadata it cannot know", file: "internal/pipeline/diff.go",
+		old: "|| !whole && len(c.Extra) == 0)", new: "|| !whole)",
+		run: "TestLedgerOfAnOlderVersion",
+	},
+	{
+		name: "a proven vector's metadata are believed", file: "internal/pipeline/diff.go",
+		old: "	return m.Hash + \".\" + m.Meta\n", new: "	return m.Hash\n",
+		run: "TestProveComparesMetadata|TestSimulation", flags: simulation,
+	},
+	{
+		name: "the ledger claims metadata that were not written", file: "internal/pipeline/reconcile.go",
+		old: "		if !left {\n			hash = hashOf(c)\n", new: "		if hash = hashOf(c); !left {\n			hash = hashOf(c)\n",
+		run: "TestLedgerOfAnOlderVersion",
+	},
+	{
+		name: "an id forgets its namespace", file: "internal/pipeline/diff.go",
+		old: "	return document.Join(c.Namespace, b.String())\n", new: "	return b.String()\n",
+		run: "TestNamespaceMoves|TestSimulation", flags: simulation,
+	},
+	{
+		name: "a listing ends with the first namespace", file: "internal/index/upstash/read.go",
+		old: "		if following != x.cfg.Namespace {\n", new: "		if false {\n",
+		run: "TestConformance",
+	},
+	{
+		name: "a removal by a new rule is held", file: "internal/daemon/fingerprint.go",
+		old: "Force: known && before[3] != after[3]}", new: "Force: false && before[3] != after[3]}",
+		run: "TestSettings",
+	},
+	{
 		name: "an instance that was replaced writes on", file: "internal/checkpoint/postgres.go",
 		old: "SELECT 1 / (epoch = $1::bigint)::int", new: "SELECT 1 / (epoch >= $1::bigint)::int",
 		flags: []string{"-short"},

@@ -14,32 +14,65 @@ import (
 	"payload-cdc/internal/wal"
 )
 
-// held is a vector as it is answered without its values.
+// held is a vector as it is answered.
 type held struct {
 	ID       string          `json:"id"`
 	Metadata json.RawMessage `json:"metadata"`
+	Vector   []float32       `json:"vector"` // only if asked for
 }
 
-func (h *held) stored() document.Stored {
-	return document.Stored{ID: h.ID, Metadata: index.ReadMetadata(h.Metadata)}
+// stored is h as it is known outside; namespace is where it is.
+func (x *Index) stored(namespace string, h *held) document.Stored {
+	return document.Stored{ID: x.joined(namespace, h.ID), Metadata: index.ReadMetadata(h.Metadata)}
 }
+
+// What to tell of a vector, and of how many at once: with values and metadata one may have 100 kB.
+const (
+	andMetadata = `,"includeMetadata":true}`
+	andValues   = `,"includeMetadata":true,"includeVectors":true}`
+	maxValues   = 200
+)
 
 // Fetch implements index.Index, in requests of at most 1000 ids.
 func (x *Index) Fetch(ctx context.Context, ids []string) ([]document.Stored, error) {
 	var found []document.Stored
-	all, err := x.fetch(ctx, x.cfg.Namespace, ids)
-	for _, h := range all {
-		found = append(found, h.stored())
+	order, in := x.byNamespace(ids)
+	for _, namespace := range order {
+		all, err := x.fetch(ctx, namespace, in[namespace], maxReads, andMetadata)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range all {
+			found = append(found, x.stored(namespace, h))
+		}
 	}
-	return found, err
+	return found, nil
 }
 
-func (x *Index) fetch(ctx context.Context, namespace string, ids []string) ([]*held, error) {
+// Values implements index.Keeper. Vectors of another dimension, or without metadata of ours, are left out.
+func (x *Index) Values(ctx context.Context, ids []string) (map[string]document.Kept, error) {
+	kept := map[string]document.Kept{}
+	order, in := x.byNamespace(ids)
+	for _, namespace := range order {
+		all, err := x.fetch(ctx, namespace, in[namespace], maxValues, andValues)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range all {
+			if m := index.ReadMetadata(h.Metadata); m.Hash != "" && len(h.Vector) == x.cfg.Dimensions {
+				kept[x.joined(namespace, h.ID)] = document.Kept{Values: h.Vector, Hash: m.Hash, Model: m.Model}
+			}
+		}
+	}
+	return kept, nil
+}
+
+func (x *Index) fetch(ctx context.Context, namespace string, ids []string, most int, tell string) ([]*held, error) {
 	ids = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(ids))), func(id string) bool { return id == "" })
 	var found []*held
 	for begin := 0; begin < len(ids); {
-		body, end := x.list(ids, begin)
-		result, err := x.post(ctx, x.reads, "fetch", namespace, append(body, `,"includeMetadata":true}`...))
+		body, end := x.list(ids, begin, most)
+		result, err := x.post(ctx, x.reads, "fetch", namespace, append(body, tell...))
 		switch {
 		case absent(err):
 			begin = end
@@ -68,23 +101,42 @@ func (x *Index) fetch(ctx context.Context, namespace string, ids []string) ([]*h
 	return found, nil
 }
 
-// List implements index.Index. n is bounded to the 1000 the service gives at once.
+// List implements index.Index, one namespace after the other. n is bounded to the 1000 the service gives at once. A
+// cursor is the service's own, joined with the namespace it belongs to.
 func (x *Index) List(ctx context.Context, cursor string, n int) ([]document.Stored, string, error) {
 	if n <= 0 || n > maxReads {
 		n = maxReads
 	}
-	from := cursor
+	namespace, from := x.place(cursor)
 	if from == "" {
 		from = "0"
 	}
+	page, next, err := x.listPage(ctx, namespace, from, n)
+	if err != nil {
+		return nil, "", wrap(err, "list vectors")
+	}
+	if next != "" {
+		return page, x.joined(namespace, next), nil
+	}
+	all := append([]string{x.cfg.Namespace}, x.cfg.Namespaces...)
+	for _, following := range all[slices.Index(all, namespace)+1:] {
+		if following != x.cfg.Namespace {
+			return page, document.Join(following, "0"), nil
+		}
+	}
+	return page, "", nil
+}
+
+// listPage lists a page of one namespace.
+func (x *Index) listPage(ctx context.Context, namespace, from string, n int) ([]document.Stored, string, error) {
 	body := appendString([]byte(`{"cursor":`), from)
-	body = fmt.Appendf(body, `,"limit":%d,"includeMetadata":true}`, n)
-	result, err := x.post(ctx, x.reads, "range", x.cfg.Namespace, body)
+	body = fmt.Appendf(body, `,"limit":%d%s`, n, andMetadata)
+	result, err := x.post(ctx, x.reads, "range", namespace, body)
 	if absent(err) {
 		return nil, "", nil
 	}
 	if err != nil {
-		return nil, "", wrap(err, "list vectors")
+		return nil, "", err
 	}
 	var page struct {
 		Next    *string  `json:"nextCursor"`
@@ -92,18 +144,20 @@ func (x *Index) List(ctx context.Context, cursor string, n int) ([]document.Stor
 	}
 	switch err := json.Unmarshal(result, &page); {
 	case err != nil:
-		return nil, "", wrap(unreadable("%w", err), "list vectors")
+		return nil, "", unreadable("%w", err)
 	case page.Next == nil || page.Vectors == nil:
-		return nil, "", wrap(unreadable("no cursor or no vectors"), "list vectors")
+		return nil, "", unreadable("no cursor or no vectors")
 	case *page.Next == from:
-		return nil, "", wrap(unreadable("the cursor %q leads to itself", from), "list vectors")
+		return nil, "", unreadable("the cursor %q leads to itself", from)
 	}
 	all := make([]document.Stored, 0, len(*page.Vectors))
 	for _, h := range *page.Vectors {
 		if h == nil || h.ID == "" {
-			return nil, "", wrap(unreadable("a vector without id"), "list vectors")
+			return nil, "", unreadable("a vector without id")
 		}
-		all = append(all, h.stored())
+		if !document.Marked(h.ID) { // never one of ours, and it could not be named
+			all = append(all, x.stored(namespace, h))
+		}
 	}
 	return all, *page.Next, nil
 }
@@ -158,7 +212,7 @@ func (x *Index) ownerID() string {
 
 // Owner implements index.Index.
 func (x *Index) Owner(ctx context.Context) (index.Owner, bool, error) {
-	all, err := x.fetch(ctx, OwnerNamespace, []string{x.ownerID()})
+	all, err := x.fetch(ctx, OwnerNamespace, []string{x.ownerID()}, maxReads, andMetadata)
 	if err != nil {
 		return index.Owner{}, false, wrap(err, "read the index's owner")
 	}
@@ -180,7 +234,7 @@ func (x *Index) Owner(ctx context.Context) (index.Owner, bool, error) {
 
 // SetOwner implements index.Index.
 func (x *Index) SetOwner(ctx context.Context, o index.Owner) error {
-	metadata, err := encode(owner{o.System, o.Slot, o.LSN.String(), o.At.UTC().Format(time.RFC3339Nano)})
+	metadata, err := document.JSON(owner{o.System, o.Slot, o.LSN.String(), o.At.UTC().Format(time.RFC3339Nano)})
 	if err != nil {
 		return wrap(err, "write the index's owner")
 	}

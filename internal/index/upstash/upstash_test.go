@@ -65,6 +65,20 @@ func held(t *testing.T, s *local.Server, namespace string) map[string]document.V
 		if v.Data != nil {
 			one.Data = *v.Data
 		}
+		var fields map[string]any
+		if len(v.Metadata) > 0 {
+			if err := json.Unmarshal(v.Metadata, &fields); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, value := range fields {
+			if !document.Reserved(name) {
+				if one.Metadata.Extra == nil {
+					one.Metadata.Extra = map[string]any{}
+				}
+				one.Metadata.Extra[name] = value
+			}
+		}
 		m[id] = one
 	}
 	return m
@@ -77,8 +91,9 @@ func TestConformance(t *testing.T) {
 				store := local.NewMemory(local.Cosine)
 				s, url := serve(t, local.Config{Store: store})
 				return indextest.Instance{
-					Index:      open(t, upstash.Config{URL: url, Namespace: namespace}),
+					Index:      open(t, upstash.Config{URL: url, Namespace: namespace, Namespaces: []string{"second", namespace, "second"}}),
 					Dimensions: dimensions,
+					Second:     "second",
 					Again:      func(t *testing.T) index.Index { return open(t, upstash.Config{URL: url, Namespace: namespace}) },
 					Other:      func(t *testing.T) index.Index { return open(t, upstash.Config{URL: url, Namespace: "other"}) },
 					Plant: func(t *testing.T, id, metadata string) {
@@ -90,7 +105,14 @@ func TestConformance(t *testing.T) {
 							t.Fatal(err)
 						}
 					},
-					Held: func(t *testing.T) map[string]document.Vector { return held(t, s, namespace) },
+					Held: func(t *testing.T) map[string]document.Vector {
+						all := held(t, s, namespace)
+						for _, v := range held(t, s, "second") {
+							v.ID = document.Join("second", v.ID)
+							all[v.ID] = v
+						}
+						return all
+					},
 				}
 			})
 		})
