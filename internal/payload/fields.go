@@ -21,7 +21,7 @@ func (w *walker) fields(object int32, depth int) (err error) {
 	for _, titled := range []bool{true, false} {
 		w.inside(object, func(k, v int32) bool {
 			switch name := w.text(k); {
-			case slices.Contains(titles, name) != titled || code && name == "language":
+			case slices.Contains(titles, name) != titled:
 			case code && name == "code":
 				err = w.code(v, w.string(object, "language"))
 			default:

@@ -59,7 +59,7 @@ func TestBlockFilter(t *testing.T) {
 		want []string
 	}{
 		"without a block":          {rule(map[string]Verdict{"grid": Leave, "body": Leave}, ByDefault), []string{"Hello", "Welcome", "one", "two"}},
-		"without a field":          {rule(map[string]Verdict{"hero.heading": Leave, "grid": Leave}, ByDefault), []string{"Welcome", "one", "two", "Inside", "Hero in text"}},
+		"without a field":          {rule(map[string]Verdict{"hero.heading": Leave, "grid": Leave, "body.content.heading": Leave, "body.content.hero": Leave}, ByDefault), []string{"Welcome", "one", "two", "Inside", "Hero in text"}},
 		"without a nested block":   {rule(map[string]Verdict{"hero": Leave, "body": Leave, "grid.columns.content.quote": Leave}, ByDefault), []string{"left", "right", "More"}},
 		"only one field":           {rule(map[string]Verdict{"hero": ByDefault, "hero.heading": ByDefault}, Leave), []string{"Hello"}},
 		"one that is none by name": {rule(map[string]Verdict{"hero": ByDefault, "hero.slug": Take, "hero.tone": Take}, Leave), []string{"hello", "info"}},

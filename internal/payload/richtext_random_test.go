@@ -139,6 +139,9 @@ func (g *grower) node(kind string, depth int) any {
 		n["fields"] = map[string]any{"blockType": "callout", "heading": "a block"}
 	case "upload", "relationship":
 		n["relationTo"], n["value"] = "media", 1
+		if g.wild {
+			n["children"] = g.nodes("paragraph", depth+1)
+		}
 	default:
 		n["children"] = g.nodes(kind, depth+1)
 	}

@@ -264,6 +264,14 @@ func TestFieldsOfBlocks(t *testing.T) {
 	}
 }
 
+func TestBlocksInAList(t *testing.T) {
+	const block = `{"type":"block","fields":{"blockType":"note","text":"a note"}}`
+	got := blocksOf(t, lexical(`{"type":"list","listType":"bullet","children":[`+block+`,{"type":"listitem","children":[{"type":"text","text":"one"},`+block+`]}]}`))
+	if diff := cmp.Diff([]document.Block{{Text: "a note"}, {Kind: document.Item, Text: "- one"}, {Text: "a note"}}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestCodeNode(t *testing.T) {
 	got := blocksOf(t, lexical(`{"type":"code","language":"js","children":[{"type":"code-highlight","text":"if (a) {"},{"type":"linebreak"},{"type":"tab"},{"type":"code-highlight","text":"b()"}]}`))
 	if diff := cmp.Diff([]document.Block{{Kind: document.Code, Lang: "js", Text: "if (a) {\n\tb()"}}, got); diff != "" {
