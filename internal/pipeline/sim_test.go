@@ -69,8 +69,9 @@ func simulate(t *testing.T, seed uint64, log io.Writer) {
 func populate(w *world) {
 	for n := range 15 {
 		c := []string{"a", "b"}[n%2]
-		w.commit(map[document.Key]version{{Collection: c, ID: fmt.Sprint("d", n)}: {published: n%3 > 0, text: words(w)}}, 0, false)
+		w.commit(map[document.Key]version{{Collection: c, ID: fmt.Sprint("d", n)}: {published: n%3 > 0, text: words(w), shows: []string{"r1", "r2"}[n%2]}}, 0, false)
 	}
+	w.commitRow("r2", words(w), 0)
 	for n := range 8 {
 		id := fmt.Sprint("b-old", n)
 		w.vectors[id] = document.Vector{ID: id, Metadata: document.Metadata{DocID: fmt.Sprint("old", n), Collection: "b"}, Data: "left behind"}
@@ -220,6 +221,11 @@ func feed(ctx context.Context, w *world, p *pipeline.Pipeline, from wal.LSN) {
 	}
 }
 
+// row picks one of the rows that documents show, or none. w.mu is held.
+func (w *world) row() string {
+	return []string{"", "r1", "r2", "r2"}[w.random.IntN(4)]
+}
+
 // rivals are two documents that want the same vector ids.
 var rivals = []document.Key{{Collection: "a", ID: "x-1"}, {Collection: "a-x", ID: "1"}}
 
@@ -240,6 +246,10 @@ func disturb(w *world) {
 			keys = append(keys, rivals[w.random.IntN(len(rivals))])
 		}
 		truncated := w.random.IntN(120) == 0
+		row := ""
+		if w.random.IntN(5) == 0 {
+			row = w.row()
+		}
 		var hide time.Duration
 		if w.random.IntN(6) == 0 {
 			hide = time.Duration(w.random.IntN(3000)) * time.Millisecond
@@ -261,10 +271,14 @@ func disturb(w *world) {
 		for _, key := range keys {
 			text := words(w)
 			w.mu.Lock()
-			changes[key] = version{published: w.random.IntN(4) > 0, text: text}
+			changes[key] = version{published: w.random.IntN(4) > 0, text: text, shows: w.row()}
 			w.mu.Unlock()
 		}
-		w.commit(changes, hide, hint)
+		if row != "" {
+			w.commitRow(row, words(w), hide)
+		} else {
+			w.commit(changes, hide, hint)
+		}
 		if truncated {
 			w.truncate("b")
 		}
@@ -371,11 +385,8 @@ func checkSaved(t *testing.T, w *world) {
 	swept := map[string]bool{}
 	for _, tx := range w.log {
 		if tx.lsn > w.position {
-			for _, key := range tx.keys {
-				named[key] = true
-			}
-			for _, key := range tx.hints {
-				named[document.Key{Collection: key.Collection, ID: strings.TrimPrefix(key.ID, "row-")}] = true
+			for _, key := range append(slices.Clone(tx.keys), tx.hints...) {
+				w.named(key, named)
 			}
 			for _, c := range tx.sweeps {
 				swept[c] = true
@@ -383,7 +394,7 @@ func checkSaved(t *testing.T, w *world) {
 		}
 	}
 	for key := range w.debts {
-		named[document.Key{Collection: key.Collection, ID: strings.TrimPrefix(key.ID, "row-")}] = true
+		w.named(key, named)
 	}
 	for key := range w.parked {
 		named[key] = true
