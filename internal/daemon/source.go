@@ -53,6 +53,12 @@ func (s *source) Published(ctx context.Context, slug, cursor string, n int) ([]d
 	return keys, next, snapshot, s.watch(err)
 }
 
+// Showing is payload.Reader's.
+func (s *source) Showing(ctx context.Context, hint document.Key, cursor string, n int) ([]document.Key, string, wal.Snapshot, error) {
+	keys, next, snapshot, err := s.Reader.Showing(ctx, hint, cursor, n)
+	return keys, next, snapshot, s.watch(err)
+}
+
 // Live is payload.Reader's.
 func (s *source) Live(ctx context.Context, keys []document.Key) ([]bool, error) {
 	live, err := s.Reader.Live(ctx, keys)

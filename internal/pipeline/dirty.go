@@ -21,9 +21,11 @@ type Dirty struct {
 	debts   map[document.Key]*debt // every key here is in the log after the checkpoint, or saved with it
 	paging  paging                 // debts that only the store has
 	live    queue                  // ready debts, in order
-	swept   queue                  // ready debts that only a sweep marked
+	swept   queue                  // ready debts that only a sweep, or a row that they show, marked
+	shown   queue                  // ready hints of rows that documents show
 	later   dueHeap                // debts that wait for their time
 	blocked map[string]*queue      // debts that wait for a provider, by its name
+	inHand  map[document.Key]*debt // claimed
 	sweeps  map[string]*sweep      // by collection; "" is everything
 	parked  map[document.Key]owed.Parked
 	behind  bool         // far behind the log's end: more marks of the same documents are about to be read
@@ -106,6 +108,7 @@ func NewDirty(holdFor time.Duration) *Dirty {
 		holdFor: holdFor,
 		debts:   map[document.Key]*debt{},
 		blocked: map[string]*queue{},
+		inHand:  map[document.Key]*debt{},
 		sweeps:  map[string]*sweep{},
 		parked:  map[document.Key]owed.Parked{},
 		unsaved: newUnsaved(),
@@ -323,13 +326,18 @@ func (d *Dirty) SetBehind(behind bool) {
 	d.behind = behind
 }
 
-// Take waits for at least one ready debt and claims up to n, or returns the context's error.
+// Take waits for at least one ready debt and claims up to n, or returns the context's error. Hints of rows that documents
+// show are not among them: see takeShown.
 func (d *Dirty) Take(ctx context.Context, n int) ([]Claim, error) {
+	return d.takeFrom(ctx, n, &d.live, &d.swept)
+}
+
+func (d *Dirty) takeFrom(ctx context.Context, n int, queues ...*queue) ([]Claim, error) {
 	for {
 		d.mu.Lock()
 		now := time.Now()
 		d.promote(now)
-		claims, next := d.take(n, now)
+		claims, next := d.take(n, now, queues)
 		if len(claims) > 0 {
 			d.mu.Unlock()
 			return claims, nil
@@ -344,8 +352,8 @@ func (d *Dirty) Take(ctx context.Context, n int) ([]Claim, error) {
 }
 
 // take claims what is ready; next is when something held becomes ready. d.mu is held.
-func (d *Dirty) take(n int, now time.Time) (claims []Claim, next time.Time) {
-	for _, q := range []*queue{&d.live, &d.swept} {
+func (d *Dirty) take(n int, now time.Time, queues []*queue) (claims []Claim, next time.Time) {
+	for _, q := range queues {
 		for len(claims) < n && q.head != nil {
 			one := q.head
 			if free := one.Since.Add(d.holdFor); d.behind && now.Before(free) && one.probe == "" {
@@ -356,6 +364,7 @@ func (d *Dirty) take(n int, now time.Time) (claims []Claim, next time.Time) {
 			}
 			q.remove(one)
 			one.state = claimed
+			d.inHand[one.Key] = one
 			one.after = aftermath{}
 			one.XIDs = d.unseen(one.XIDs)
 			claims = append(claims, Claim{
@@ -392,6 +401,7 @@ func (d *Dirty) settle(one *debt) bool {
 	}
 	if one.after.strength == 0 {
 		delete(d.debts, one.Key)
+		delete(d.inHand, one.Key)
 		if one.stored {
 			d.unsaved.pay(one.Key)
 		} else {
@@ -513,6 +523,7 @@ func (d *Dirty) Block(c Claim, provider string) {
 		d.blocked[provider] = q
 	}
 	one.state = blocked
+	delete(d.inHand, one.Key)
 	q.push(one)
 }
 
@@ -541,8 +552,12 @@ func (d *Dirty) Unblock(provider string, n int) int {
 // enqueue makes a debt ready. d.mu is held.
 func (d *Dirty) enqueue(one *debt) {
 	one.state = ready
+	delete(d.inHand, one.Key)
 	q := &d.live
-	if one.swept {
+	switch {
+	case one.Key.Shown():
+		q = &d.shown
+	case one.swept:
 		q = &d.swept
 	}
 	// Whoever waits although the queue is not empty waits for its head, which is older.
@@ -560,6 +575,7 @@ func (d *Dirty) postpone(one *debt, until time.Time) {
 	one.after = aftermath{}
 	one.Due = until
 	one.state = later
+	delete(d.inHand, one.Key)
 	d.later.add(one)
 }
 

@@ -18,6 +18,9 @@ type Source interface {
 	Read(ctx context.Context, keys []document.Key) ([]document.Document, wal.Snapshot, error)
 	// Resolve returns the document that each hint's row belongs to, in order; the zero Key where there is no such row.
 	Resolve(ctx context.Context, hints []document.Key) ([]document.Key, wal.Snapshot, error)
+	// Showing pages through the published documents that show a row now, which the hint names. An empty cursor begins, an
+	// empty next ends. What begins to show the row meanwhile may be missed: it has changed itself.
+	Showing(ctx context.Context, hint document.Key, cursor string, n int) (keys []document.Key, next string, snap wal.Snapshot, err error)
 	// Published pages through the published documents of a collection in the order of their ids. An empty cursor
 	// begins, an empty next ends.
 	Published(ctx context.Context, collection, cursor string, n int) (keys []document.Key, next string, snap wal.Snapshot, err error)

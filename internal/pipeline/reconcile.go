@@ -136,6 +136,9 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	for range r.cfg.Readers {
 		readers.Go(func() { r.take(ctx, inHand) })
 	}
+	for range spreaders {
+		readers.Go(func() { r.spread(ctx) })
+	}
 	var err error
 	select {
 	case <-ctx.Done():
@@ -504,7 +507,7 @@ func (r *Reconciler) sourceFailed(ctx context.Context, claims []Claim, err error
 	}
 }
 
-// end ends a work exactly once: the one place where an error becomes a retry, a pause or a parked document.
+// end ends a work exactly once.
 func (r *Reconciler) end(w *work, err error, g *gate) {
 	if !w.close() {
 		return
@@ -514,6 +517,11 @@ func (r *Reconciler) end(w *work, err error, g *gate) {
 		r.settled(w)
 		return
 	}
+	r.failed(w, err, g)
+}
+
+// failed is the one place where an error becomes a retry, a pause or a parked document.
+func (r *Reconciler) failed(w *work, err error, g *gate) {
 	e := failure.Of(err)
 	switch {
 	case errors.Is(err, owed.ErrFenced):

@@ -72,8 +72,9 @@ func simulate(t *testing.T, seed uint64, log io.Writer) {
 func populate(w *world) {
 	for n := range 15 {
 		c := []string{"a", "b"}[n%2]
-		w.commit(map[document.Key]version{{Collection: c, ID: fmt.Sprint("d", n)}: {published: n%3 > 0, text: words(w)}}, 0, false)
+		w.commit(map[document.Key]version{{Collection: c, ID: fmt.Sprint("d", n)}: {published: n%3 > 0, text: words(w), shows: []string{"r1", "r2"}[n%2]}}, 0, false)
 	}
+	w.commitRow("r2", words(w), 0)
 	for n := range 8 {
 		id := fmt.Sprint("b-old", n)
 		w.vectors[id] = document.Vector{ID: id, Metadata: document.Metadata{DocID: fmt.Sprint("old", n), Collection: "b"}, Data: "left behind"}
@@ -230,6 +231,11 @@ func feed(ctx context.Context, w *world, p *pipeline.Pipeline, from wal.LSN) {
 	}
 }
 
+// row picks one of the rows that documents show, or none. w.mu is held.
+func (w *world) row() string {
+	return []string{"", "r1", "r2", "r2"}[w.random.IntN(4)]
+}
+
 // rivals are two documents that want the same vector ids.
 var rivals = []document.Key{{Collection: "a", ID: "x-1"}, {Collection: "a-x", ID: "1"}}
 
@@ -250,6 +256,10 @@ func disturb(w *world) {
 			keys = append(keys, rivals[w.random.IntN(len(rivals))])
 		}
 		truncated := w.random.IntN(120) == 0
+		row := ""
+		if w.random.IntN(5) == 0 {
+			row = w.row()
+		}
 		var hide time.Duration
 		if w.random.IntN(6) == 0 {
 			hide = time.Duration(w.random.IntN(3000)) * time.Millisecond
@@ -271,7 +281,7 @@ func disturb(w *world) {
 		for _, key := range keys {
 			text := words(w)
 			w.mu.Lock()
-			v := version{published: w.random.IntN(4) > 0, text: text, extra: w.random.IntN(3)}
+			v := version{published: w.random.IntN(4) > 0, text: text, extra: w.random.IntN(3), shows: w.row()}
 			if before := w.current(key); before.published && w.random.IntN(2) == 0 {
 				v.text = before.text // other metadata alone
 				if first, _, _ := strings.Cut(text, " "); w.random.IntN(3) > 0 && len(before.text) < 30 {
@@ -281,7 +291,11 @@ func disturb(w *world) {
 			changes[key] = v
 			w.mu.Unlock()
 		}
-		w.commit(changes, hide, hint)
+		if row != "" {
+			w.commitRow(row, words(w), hide)
+		} else {
+			w.commit(changes, hide, hint)
+		}
 		if truncated {
 			w.truncate("b")
 		}
@@ -388,11 +402,8 @@ func checkSaved(t *testing.T, w *world) {
 	swept := map[string]bool{}
 	for _, tx := range w.log {
 		if tx.lsn > w.position {
-			for _, key := range tx.keys {
-				named[key] = true
-			}
-			for _, key := range tx.hints {
-				named[document.Key{Collection: key.Collection, ID: strings.TrimPrefix(key.ID, "row-")}] = true
+			for _, key := range append(slices.Clone(tx.keys), tx.hints...) {
+				w.named(key, named)
 			}
 			for _, c := range tx.sweeps {
 				swept[c] = true
@@ -400,7 +411,7 @@ func checkSaved(t *testing.T, w *world) {
 		}
 	}
 	for key := range w.debts {
-		named[document.Key{Collection: key.Collection, ID: strings.TrimPrefix(key.ID, "row-")}] = true
+		w.named(key, named)
 	}
 	for key := range w.parked {
 		named[key] = true
