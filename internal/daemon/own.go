@@ -12,6 +12,7 @@ import (
 
 	"payload-cdc/internal/checkpoint"
 	"payload-cdc/internal/owed"
+	"payload-cdc/internal/payload"
 	"payload-cdc/internal/pipeline"
 	"payload-cdc/internal/replication"
 	"payload-cdc/internal/wal"
@@ -107,11 +108,11 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 			marks = append(marks, m) // a sweep of everything covers the others
 		}
 	}
-	o.source = newSource(d.source, o.ready.model, d.log, o.end)
+	o.source = newSource(d.source, o.ready.model, payload.Config{MaxBatch: int(d.cfg.MemoryLimit / 32)}, d.log, o.end)
 	o.pipeline = pipeline.New(pipeline.Config{
 		Source: o.source, Chunker: d.cutter, Embedder: d.embedder, Index: d.index, Ledger: d.store, Store: d.store,
 		Logger: d.log, Saved: o.checkpointed, Observe: d.observe, Estimate: o.source.estimate, BeforeSweep: o.beforeSweep,
-		MaxOwed: d.cfg.maxOwed(), EmbedInputs: d.embedder.MaxInputs(), EmbedTokens: d.embedder.MaxTokens(),
+		MaxOwed: d.cfg.maxOwed(), HandBytes: int(d.cfg.MemoryLimit / 8), EmbedInputs: d.embedder.MaxInputs(), EmbedTokens: d.embedder.MaxTokens(),
 		WriteTimeout: d.cfg.IndexTimeout, Tick: d.cfg.Tick,
 	}, state)
 	if err := o.glance(ctx); err != nil {

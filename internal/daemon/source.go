@@ -20,8 +20,8 @@ type source struct {
 	log     *slog.Logger
 }
 
-func newSource(pool *pgxpool.Pool, model *payload.Model, log *slog.Logger, changed func(error)) *source {
-	return &source{Reader: payload.NewReader(pool, model, payload.Config{}), changed: changed, log: log}
+func newSource(pool *pgxpool.Pool, model *payload.Model, bounds payload.Config, log *slog.Logger, changed func(error)) *source {
+	return &source{Reader: payload.NewReader(pool, model, bounds), changed: changed, log: log}
 }
 
 func (s *source) watch(err error) error {

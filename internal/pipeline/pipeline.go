@@ -38,6 +38,7 @@ type Config struct {
 	Readers        int           // batches read at once; 2
 	ReadDocuments  int           // in a read batch; 64
 	InFlight       int           // documents in hand at once; 512
+	HandBytes      int           // of their texts and vectors; 64 MiB
 	EmbedInputs    int           // texts in a request; 128
 	EmbedTokens    int           // tokens in a request; 250,000
 	EmbedFlights   int           // requests at once; 4
@@ -74,6 +75,7 @@ func (c Config) withDefaults() Config {
 	number(&c.Readers, 2)
 	number(&c.ReadDocuments, 64)
 	number(&c.InFlight, 512)
+	number(&c.HandBytes, 64<<20)
 	number(&c.EmbedInputs, 128)
 	number(&c.EmbedTokens, 250_000)
 	number(&c.EmbedFlights, 4)

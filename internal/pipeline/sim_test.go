@@ -138,7 +138,7 @@ func live(t *testing.T, w *world, logger *slog.Logger, last bool) {
 			}
 		},
 		WriteTimeout: writeTimeout, SweepEvery: every, SweepPage: 4, ListPage: 5, SweepRoom: 6, ReadDocuments: 4,
-		InFlight: 16, EmbedInputs: 3, WriteDocuments: 4, WriteVectors: 7, Debounce: time.Second, HoldFor: time.Second,
+		InFlight: 16, HandBytes: 100 << 10, EmbedInputs: 3, WriteDocuments: 4, WriteVectors: 7, Debounce: time.Second, HoldFor: time.Second,
 		IdleEvery: 5 * time.Second, Grace: 3 * time.Second, MaxOwed: w.few,
 	}, state)
 	if state.Fresh {
