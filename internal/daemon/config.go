@@ -81,9 +81,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// maxOwed is how many documents that owe are kept in memory: a quarter of it, at the kilobyte that each was measured to
-// take with its id, its place in a queue and its part of a checkpoint.
-func (c Config) maxOwed() int { return max(int(c.MemoryLimit/4/1024), 1000) }
+// maxOwed is how many documents that owe are kept in memory: a quarter of it, at the two kilobytes that each was measured
+// to take while it is saved.
+func (c Config) maxOwed() int { return max(int(c.MemoryLimit/4/2048), 1000) }
 
 func (c Config) chunks() chunk.Config {
 	return chunk.Config{Model: c.EmbedModel, Dimensions: c.EmbedDimensions}
