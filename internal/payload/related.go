@@ -3,7 +3,6 @@ package payload
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"payload-cdc/internal/document"
@@ -58,13 +57,8 @@ func (c *collection) showing(shown *table, keys []foreignKey, after bool) string
 	if len(parts) == 0 {
 		return ""
 	}
-	slices.Sort(parts)
-	from := ""
-	if after {
-		from = " and " + c.ids.value("t.id") + " > " + c.ids.scalar("$3")
-	}
 	return "select t.id::text from " + quoted(c.Schema, c.root.name) + " t where t.id in (" + strings.Join(parts, " union all ") + ")" +
-		from + c.isLive() + " order by " + c.ids.value("t.id") + " limit $2"
+		c.isLive() + " order by " + c.ids.value("t.id") + " limit $2"
 }
 
 // referring selects the roots above the rows of t whose column refers to $1.
