@@ -75,13 +75,13 @@ func (d *Dirty) ReadTo() wal.LSN {
 	return d.read
 }
 
-// OwedSince says whether anything that was marked at or before t is still owed, sweeps included. Held sweeps and
-// parked documents wait for a person and do not count.
+// OwedSince says whether anything that was marked at or before t is still owed, sweeps included, and the documents that
+// one has marked since: it may have been owed before. Held sweeps and parked documents wait for a person and do not count.
 func (d *Dirty) OwedSince(t time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, one := range d.debts {
-		if !one.Since.After(t) {
+		if one.swept || !one.Since.After(t) {
 			return true
 		}
 	}
