@@ -206,7 +206,7 @@ func (r *Reconciler) acquire(ctx context.Context) int {
 // batch works on claims that were taken together.
 func (r *Reconciler) batch(ctx context.Context, claims []Claim) {
 	var hints, documents []Claim
-	for _, c := range r.rows(ctx, claims) {
+	for _, c := range r.learn(ctx, claims) {
 		if c.Key.Hint() {
 			hints = append(hints, c)
 		} else {

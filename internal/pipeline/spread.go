@@ -19,7 +19,14 @@ func (r *Reconciler) spread(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		if err := r.spreadOne(ctx, c); err != nil {
+		claims := []Claim{c}
+		if c.older {
+			err = r.learnFrom(ctx, claims)
+		}
+		if err == nil {
+			err = r.spreadOne(ctx, claims[0])
+		}
+		if err != nil {
 			if ctx.Err() == nil {
 				r.log.Warn("read of what shows a changed row failed", "key", c.Key.String(), "err", err)
 			}
