@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"net/url"
 	"os"
 	"reflect"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+	"github.com/dustin/go-humanize"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
@@ -48,6 +50,8 @@ type settings struct {
 	UpstashToken     string        `env:"UPSTASH_VECTOR_REST_TOKEN" secret:"all" help:"a token that may write"`
 	UpstashNamespace string        `env:"CDC_UPSTASH_NAMESPACE" help:"namespace; the default one by default"`
 	IndexTimeout     time.Duration `env:"CDC_INDEX_TIMEOUT" envDefault:"30s" help:"of one request to the index; a write without an answer is in doubt for three times as long"`
+
+	MemoryLimit string `env:"CDC_MEMORY_LIMIT" envDefault:"256MiB" help:"memory to stay within, whatever is owed and however large documents are; at least 64MiB"`
 
 	HTTPAddr  string `env:"CDC_HTTP_ADDR" envDefault:"127.0.0.1:8090" help:"address of health, metrics and status; off serves none"`
 	LogLevel  string `env:"CDC_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
@@ -181,6 +185,8 @@ func (s settings) check() error {
 		return fmt.Errorf("CDC_EMBED_DIMENSIONS=%d: must be positive", s.EmbedDimensions)
 	case s.IndexTimeout < 100*time.Millisecond:
 		return fmt.Errorf("CDC_INDEX_TIMEOUT=%s: must be at least 100ms", s.IndexTimeout)
+	case s.memoryLimit() < 64<<20:
+		return fmt.Errorf("CDC_MEMORY_LIMIT=%s: want at least 64MiB, as 256MiB or 1GiB", s.MemoryLimit)
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, strings.ToLower(s.LogLevel)):
 		return fmt.Errorf("CDC_LOG_LEVEL=%s: want debug, info, warn or error", s.LogLevel)
 	case !slices.Contains([]string{"", "text", "json"}, s.LogFormat):
@@ -194,6 +200,15 @@ func (s settings) check() error {
 func strayPassword(uri string) bool {
 	u, err := url.Parse(uri)
 	return err == nil && u.Host != "" && u.User == nil && strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
+}
+
+// memoryLimit is in bytes; 0 when it cannot be read.
+func (s settings) memoryLimit() int64 {
+	n, err := humanize.ParseBytes(s.MemoryLimit)
+	if err != nil || n > math.MaxInt64 {
+		return 0
+	}
+	return int64(n)
 }
 
 // providers says what is missing for commands that embed or write vectors.
@@ -220,7 +235,7 @@ func (s settings) daemon(logs io.Writer) daemon.Config {
 		StateSchema: s.StateSchema, Slot: s.Slot, Publication: s.Publication, Collections: s.Collections, Settings: s.ByCollection,
 		OpenAIKey: s.OpenAIKey, OpenAIBaseURL: s.OpenAIBaseURL, EmbedModel: s.EmbedModel, EmbedDimensions: s.EmbedDimensions,
 		UpstashURL: s.UpstashURL, UpstashToken: s.UpstashToken, UpstashNamespace: s.UpstashNamespace, IndexTimeout: s.IndexTimeout,
-		HTTPAddr: addr, Version: version, Logger: s.logger(logs),
+		MemoryLimit: s.memoryLimit(), HTTPAddr: addr, Version: version, Logger: s.logger(logs),
 	}
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +35,9 @@ on from its checkpoint and loses nothing. A second instance waits and takes over
 		}
 		cfg := s.daemon(c.ErrOrStderr())
 		cfg.UntilCaughtUp = until != ""
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(cfg.MemoryLimit - cfg.MemoryLimit/10) // the rest is what Go does not count
+		}
 		return daemon.Run(c.Context(), cfg)
 	}
 	return c

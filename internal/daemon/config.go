@@ -39,6 +39,8 @@ type Config struct {
 	UpstashNamespace string
 	IndexTimeout     time.Duration // of one index request; 30 s when zero
 
+	MemoryLimit int64 // bytes that the process should stay within, whatever is owed; 256 MiB when zero
+
 	HTTPAddr string // of health, metrics and status; empty serves none
 	Instance string // names this process for people; host and process id when empty
 	Version  string
@@ -68,6 +70,9 @@ func (c Config) withDefaults() Config {
 	if c.EmbedDimensions == 0 {
 		c.EmbedDimensions = 1024
 	}
+	if c.MemoryLimit == 0 {
+		c.MemoryLimit = 256 << 20
+	}
 	if c.IndexTimeout == 0 {
 		c.IndexTimeout = 30 * time.Second
 	}
@@ -76,6 +81,10 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// maxOwed is how many documents that owe are kept in memory: a quarter of it, at the kilobyte that each was measured to
+// take with its id, its place in a queue and its part of a checkpoint.
+func (c Config) maxOwed() int { return max(int(c.MemoryLimit/4/1024), 1000) }
 
 func (c Config) chunks() chunk.Config {
 	return chunk.Config{Model: c.EmbedModel, Dimensions: c.EmbedDimensions}

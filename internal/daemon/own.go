@@ -12,6 +12,7 @@ import (
 
 	"payload-cdc/internal/checkpoint"
 	"payload-cdc/internal/owed"
+	"payload-cdc/internal/payload"
 	"payload-cdc/internal/pipeline"
 	"payload-cdc/internal/replication"
 	"payload-cdc/internal/wal"
@@ -73,7 +74,8 @@ func (d *Daemon) own(ctx context.Context) error {
 func (d *Daemon) takeOver(ctx context.Context) (owed.State, error) {
 	if d.store == nil {
 		store, err := checkpoint.Open(ctx, checkpoint.Config{
-			Pool: d.state, Schema: d.cfg.StateSchema, Instance: d.cfg.Instance, Timeout: 10 * time.Second, Logger: d.log,
+			Pool: d.state, Schema: d.cfg.StateSchema, Instance: d.cfg.Instance, Timeout: 10 * time.Second,
+			MaxOwed: d.cfg.maxOwed(), Logger: d.log,
 		})
 		if err != nil {
 			return owed.State{}, err
@@ -106,11 +108,11 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 			marks = append(marks, m) // a sweep of everything covers the others
 		}
 	}
-	o.source = newSource(d.source, o.ready.model, d.log, o.end)
+	o.source = newSource(d.source, o.ready.model, payload.Config{MaxBatch: int(d.cfg.MemoryLimit / 32)}, d.log, o.end)
 	o.pipeline = pipeline.New(pipeline.Config{
 		Source: o.source, Chunker: d.cutter, Embedder: d.embedder, Index: d.index, Ledger: d.store, Store: d.store,
 		Logger: d.log, Saved: o.checkpointed, Observe: d.observe, Estimate: o.source.estimate, BeforeSweep: o.beforeSweep,
-		EmbedInputs: d.embedder.MaxInputs(), EmbedTokens: d.embedder.MaxTokens(),
+		MaxOwed: d.cfg.maxOwed(), HandBytes: int(d.cfg.MemoryLimit / 8), EmbedInputs: d.embedder.MaxInputs(), EmbedTokens: d.embedder.MaxTokens(),
 		WriteTimeout: d.cfg.IndexTimeout, Tick: d.cfg.Tick,
 	}, state)
 	if err := o.glance(ctx); err != nil {
@@ -225,7 +227,7 @@ func (o *owner) run(ctx context.Context) error {
 func (o *owner) read(ctx context.Context) error {
 	o.d.set(streaming, "")
 	err := o.stream.Run(ctx, &feed{
-		pipeline: o.pipeline, marks: o.ready.model.Marks(), flushed: &o.d.flushed, reads: o.d.metrics.Read, unknown: o.d.unknown,
+		pipeline: o.pipeline, makeRoom: func() error { return o.pipeline.MakeRoom(ctx) }, marks: o.ready.model.Marks(), flushed: &o.d.flushed, reads: o.d.metrics.Read, unknown: o.d.unknown,
 	})
 	if ctx.Err() == nil {
 		return err

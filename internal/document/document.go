@@ -3,21 +3,32 @@
 // could fail.
 package document
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
-// Key names a document, or, as a hint, a row below one.
+// Key names a document, or, as a hint, a row below one, or a row elsewhere that documents show.
 type Key struct {
 	Collection string // slug
-	ID         string // the document's id as text; for a hint the id of a row of Via
-	Via        string // for a hint: the child table that ID is a row of. Empty for a document
+	ID         string // the document's id as text; for a hint the id of a row
+	// Via is, for a hint, the table that ID is a row of: the child table, or after an asterisk ("*categories") the table
+	// of a row that documents of Collection may show. Empty for a document.
+	Via string
 }
 
-// Hint says whether the key names only a row whose document has to be looked up.
+// Hint says whether the key names only a row whose document, or whose documents, have to be looked up.
 func (k Key) Hint() bool { return k.Via != "" }
 
-// String is for logs and people: "posts/42", or "posts_blocks_hero:65f… in posts" for a hint.
+// Shown says whether the key names a row that has changed and that any number of documents of Collection may show.
+func (k Key) Shown() bool { return strings.HasPrefix(k.Via, "*") }
+
+// String is for logs and people: "posts/42", or for a hint "posts_blocks_hero:65f… in posts", "categories:5 shown in posts".
 func (k Key) String() string {
-	if k.Hint() {
+	switch {
+	case k.Shown():
+		return k.Via[1:] + ":" + k.ID + " shown in " + k.Collection
+	case k.Hint():
 		return k.Via + ":" + k.ID + " in " + k.Collection
 	}
 	return k.Collection + "/" + k.ID

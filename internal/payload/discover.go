@@ -66,7 +66,7 @@ func newModel(c *catalog, cfg Config) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{schema: cfg.Schema, bySlug: map[string]*collection{}, byOID: map[uint32]*table{}, byName: c.byName}
+	m := &Model{schema: cfg.Schema, bySlug: map[string]*collection{}, byOID: map[uint32]*table{}, byName: c.byName, keys: c.keys}
 	for _, t := range c.tables {
 		m.byOID[t.oid] = t
 	}

@@ -14,7 +14,7 @@ import (
 
 func TestDiff(t *testing.T) {
 	chunks := func(spec string) (list []document.Chunk) {
-		for _, f := range strings.Fields(spec) {
+		for f := range strings.FieldsSeq(spec) {
 			locale, hash, ok := strings.Cut(f, ":")
 			if !ok {
 				locale, hash = "", f

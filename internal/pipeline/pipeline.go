@@ -34,9 +34,11 @@ type Config struct {
 	Estimate func(ctx context.Context, collection string) int
 	Logger   *slog.Logger // nil discards
 
+	MaxOwed        int           // documents that owe, kept in memory; the rest stays in the store until there is room; 100,000
 	Readers        int           // batches read at once; 2
 	ReadDocuments  int           // in a read batch; 64
 	InFlight       int           // documents in hand at once; 512
+	HandBytes      int           // of their texts and vectors; 64 MiB
 	EmbedInputs    int           // texts in a request; 128
 	EmbedTokens    int           // tokens in a request; 250,000
 	EmbedFlights   int           // requests at once; 4
@@ -69,9 +71,11 @@ func (c Config) withDefaults() Config {
 			*d = otherwise
 		}
 	}
+	number(&c.MaxOwed, 100_000)
 	number(&c.Readers, 2)
 	number(&c.ReadDocuments, 64)
 	number(&c.InFlight, 512)
+	number(&c.HandBytes, 64<<20)
 	number(&c.EmbedInputs, 128)
 	number(&c.EmbedTokens, 250_000)
 	number(&c.EmbedFlights, 4)

@@ -18,6 +18,9 @@ type Source interface {
 	Read(ctx context.Context, keys []document.Key) ([]document.Document, wal.Snapshot, error)
 	// Resolve returns the document that each hint's row belongs to, in order; the zero Key where there is no such row.
 	Resolve(ctx context.Context, hints []document.Key) ([]document.Key, wal.Snapshot, error)
+	// Showing pages through the published documents that show a row now, which the hint names. An empty cursor begins, an
+	// empty next ends. What begins to show the row meanwhile may be missed: it has changed itself.
+	Showing(ctx context.Context, hint document.Key, cursor string, n int) (keys []document.Key, next string, snap wal.Snapshot, err error)
 	// Published pages through the published documents of a collection in the order of their ids. An empty cursor
 	// begins, an empty next ends.
 	Published(ctx context.Context, collection, cursor string, n int) (keys []document.Key, next string, snap wal.Snapshot, err error)
@@ -80,4 +83,11 @@ type Ledger interface {
 // Store makes a checkpoint durable: one transaction, all of it or nothing.
 type Store interface {
 	Save(ctx context.Context, delta owed.Delta) error
+	// Owed pages through the debts that are saved, in the order of their keys, after the given one; the zero Key begins.
+	// Fewer than n are the last.
+	Owed(ctx context.Context, after document.Key, n int) ([]owed.Debt, error)
+	// FindOwed returns the saved debts of keys.
+	FindOwed(ctx context.Context, keys []document.Key) (map[document.Key]owed.Debt, error)
+	// CountOwed returns how many debts are saved.
+	CountOwed(ctx context.Context) (int, error)
 }

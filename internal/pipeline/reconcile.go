@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"payload-cdc/internal/document"
 	"payload-cdc/internal/failure"
@@ -29,6 +30,7 @@ type Reconciler struct {
 	embed  *gate
 	index  *gate
 	slots  chan struct{} // one for each document in hand
+	hand   *semaphore.Weighted
 
 	fatalOnce sync.Once
 	fatal     chan error
@@ -51,6 +53,8 @@ type work struct {
 	missing int         // vectors still to come
 	tokens  int         // embedded
 	probing []*gate     // paused providers that this work was let through to
+	weight  int64       // of the hand, while it is taken
+	hand    *semaphore.Weighted
 	ended   bool
 }
 
@@ -64,6 +68,9 @@ func (w *work) close() bool {
 	w.ended = true
 	for _, g := range w.probing {
 		g.release()
+	}
+	if w.weight > 0 {
+		w.hand.Release(w.weight)
 	}
 	return true
 }
@@ -101,6 +108,7 @@ func newReconciler(cfg Config, dirty *Dirty) *Reconciler {
 		embed: newGate("embedding", dirty, cfg.Logger),
 		index: newGate("index", dirty, cfg.Logger),
 		slots: make(chan struct{}, cfg.InFlight),
+		hand:  semaphore.NewWeighted(int64(cfg.HandBytes)),
 		fatal: make(chan error, 1),
 	}
 	r.keeper, _ = cfg.Index.(Keeper)
@@ -135,6 +143,9 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	gates.Go(func() { r.index.run(done) })
 	for range r.cfg.Readers {
 		readers.Go(func() { r.take(ctx, inHand) })
+	}
+	for range spreaders {
+		readers.Go(func() { r.spread(ctx) })
 	}
 	var err error
 	select {
@@ -195,7 +206,7 @@ func (r *Reconciler) acquire(ctx context.Context) int {
 // batch works on claims that were taken together.
 func (r *Reconciler) batch(ctx context.Context, claims []Claim) {
 	var hints, documents []Claim
-	for _, c := range claims {
+	for _, c := range r.rows(ctx, claims) {
 		if c.Key.Hint() {
 			hints = append(hints, c)
 		} else {
@@ -284,6 +295,12 @@ func (r *Reconciler) reconcile(ctx context.Context, claims []Claim) {
 
 	var keeps, pieces []piece
 	var writes []*work
+	submit := func() {
+		r.keeps.submit(ctx, keeps...)
+		r.embeds.submit(ctx, pieces...)
+		r.writes.submit(ctx, writes...)
+		keeps, pieces, writes = nil, nil, nil
+	}
 	for _, w := range works {
 		w.change = Diff(w.claim.Key, w.want, w.held)
 		if len(w.change.Write)+len(w.change.Delete) == 0 {
@@ -298,6 +315,9 @@ func (r *Reconciler) reconcile(ctx context.Context, claims []Claim) {
 			writes = append(writes, w)
 			continue
 		}
+		if !r.grasp(ctx, w, submit) {
+			continue
+		}
 		w.vectors, w.missing = make([][]float32, len(w.change.Write)), len(w.change.Write)
 		if r.findKept(w) < len(w.change.Write) && !r.admit(r.embed, w) {
 			continue
@@ -310,9 +330,29 @@ func (r *Reconciler) reconcile(ctx context.Context, claims []Claim) {
 			}
 		}
 	}
-	r.keeps.submit(ctx, keeps...)
-	r.embeds.submit(ctx, pieces...)
-	r.writes.submit(ctx, writes...)
+	submit()
+}
+
+// grasp takes as much of the hand as the work's texts and vectors will need, a giant all of it. While others have it, it
+// waits; before that, what was already collected is submitted, or they might be the others. false says that the work has
+// ended instead.
+func (r *Reconciler) grasp(ctx context.Context, w *work, submit func()) bool {
+	const each = 16 << 10 // a vector as numbers and as JSON
+	weight := 0
+	for _, one := range w.change.Write {
+		weight += each + len(one.Chunk.Text) + len(one.Chunk.Data)
+	}
+	w.hand, w.weight = r.hand, int64(min(weight, r.cfg.HandBytes))
+	if r.hand.TryAcquire(w.weight) {
+		return true
+	}
+	submit()
+	if err := r.hand.Acquire(ctx, w.weight); err != nil {
+		w.weight = 0
+		r.end(w, err, nil)
+		return false
+	}
+	return true
 }
 
 // split cuts a document into the chunks it should have.
@@ -504,7 +544,7 @@ func (r *Reconciler) sourceFailed(ctx context.Context, claims []Claim, err error
 	}
 }
 
-// end ends a work exactly once: the one place where an error becomes a retry, a pause or a parked document.
+// end ends a work exactly once.
 func (r *Reconciler) end(w *work, err error, g *gate) {
 	if !w.close() {
 		return
@@ -514,6 +554,11 @@ func (r *Reconciler) end(w *work, err error, g *gate) {
 		r.settled(w)
 		return
 	}
+	r.failed(w, err, g)
+}
+
+// failed is the one place where an error becomes a retry, a pause or a parked document.
+func (r *Reconciler) failed(w *work, err error, g *gate) {
 	e := failure.Of(err)
 	switch {
 	case errors.Is(err, owed.ErrFenced):

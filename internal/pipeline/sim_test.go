@@ -52,6 +52,9 @@ func simulate(t *testing.T, seed uint64, log io.Writer) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(seed)
 		w.faults = true
+		if w.random.IntN(2) == 0 {
+			w.few = 4 + w.random.IntN(8)
+		}
 		logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		populate(w)
 
@@ -69,8 +72,9 @@ func simulate(t *testing.T, seed uint64, log io.Writer) {
 func populate(w *world) {
 	for n := range 15 {
 		c := []string{"a", "b"}[n%2]
-		w.commit(map[document.Key]version{{Collection: c, ID: fmt.Sprint("d", n)}: {published: n%3 > 0, text: words(w)}}, 0, false)
+		w.commit(map[document.Key]version{{Collection: c, ID: fmt.Sprint("d", n)}: {published: n%3 > 0, text: words(w), shows: []string{"r1", "r2"}[n%2]}}, 0, false)
 	}
+	w.commitRow("r2", words(w), 0)
 	for n := range 8 {
 		id := fmt.Sprint("b-old", n)
 		w.vectors[id] = document.Vector{ID: id, Metadata: document.Metadata{DocID: fmt.Sprint("old", n), Collection: "b"}, Data: "left behind"}
@@ -134,8 +138,8 @@ func live(t *testing.T, w *world, logger *slog.Logger, last bool) {
 			}
 		},
 		WriteTimeout: writeTimeout, SweepEvery: every, SweepPage: 4, ListPage: 5, SweepRoom: 6, ReadDocuments: 4,
-		InFlight: 16, EmbedInputs: 3, WriteDocuments: 4, WriteVectors: 7, Debounce: time.Second, HoldFor: time.Second,
-		IdleEvery: 5 * time.Second, Grace: 3 * time.Second,
+		InFlight: 16, HandBytes: 100 << 10, EmbedInputs: 3, WriteDocuments: 4, WriteVectors: 7, Debounce: time.Second, HoldFor: time.Second,
+		IdleEvery: 5 * time.Second, Grace: 3 * time.Second, MaxOwed: w.few,
 	}, state)
 	if state.Fresh {
 		p.Dirty.Sweep(pipeline.SweepMark{Strength: owed.Prove, Reason: "first start"})
@@ -218,12 +222,18 @@ func feed(ctx context.Context, w *world, p *pipeline.Pipeline, from wal.LSN) {
 				m.Sweeps = append(m.Sweeps, pipeline.SweepMark{Collection: c, Reason: "child DELETE", Delay: p.Debounce(), Force: next.force})
 			}
 			p.Dirty.Mark(m)
+			_ = p.MakeRoom(ctx) // as for the saver: what is not saved is saved again
 			from = next.lsn
 		}
 		if sleep(ctx, pause) != nil {
 			return
 		}
 	}
+}
+
+// row picks one of the rows that documents show, or none. w.mu is held.
+func (w *world) row() string {
+	return []string{"", "r1", "r2", "r2"}[w.random.IntN(4)]
 }
 
 // rivals are two documents that want the same vector ids.
@@ -246,6 +256,10 @@ func disturb(w *world) {
 			keys = append(keys, rivals[w.random.IntN(len(rivals))])
 		}
 		truncated := w.random.IntN(120) == 0
+		row := ""
+		if w.random.IntN(5) == 0 {
+			row = w.row()
+		}
 		var hide time.Duration
 		if w.random.IntN(6) == 0 {
 			hide = time.Duration(w.random.IntN(3000)) * time.Millisecond
@@ -267,7 +281,7 @@ func disturb(w *world) {
 		for _, key := range keys {
 			text := words(w)
 			w.mu.Lock()
-			v := version{published: w.random.IntN(4) > 0, text: text, extra: w.random.IntN(3)}
+			v := version{published: w.random.IntN(4) > 0, text: text, extra: w.random.IntN(3), shows: w.row()}
 			if before := w.current(key); before.published && w.random.IntN(2) == 0 {
 				v.text = before.text // other metadata alone
 				if first, _, _ := strings.Cut(text, " "); w.random.IntN(3) > 0 && len(before.text) < 30 {
@@ -277,7 +291,11 @@ func disturb(w *world) {
 			changes[key] = v
 			w.mu.Unlock()
 		}
-		w.commit(changes, hide, hint)
+		if row != "" {
+			w.commitRow(row, words(w), hide)
+		} else {
+			w.commit(changes, hide, hint)
+		}
 		if truncated {
 			w.truncate("b")
 		}
@@ -384,11 +402,8 @@ func checkSaved(t *testing.T, w *world) {
 	swept := map[string]bool{}
 	for _, tx := range w.log {
 		if tx.lsn > w.position {
-			for _, key := range tx.keys {
-				named[key] = true
-			}
-			for _, key := range tx.hints {
-				named[document.Key{Collection: key.Collection, ID: strings.TrimPrefix(key.ID, "row-")}] = true
+			for _, key := range append(slices.Clone(tx.keys), tx.hints...) {
+				w.named(key, named)
 			}
 			for _, c := range tx.sweeps {
 				swept[c] = true
@@ -396,7 +411,7 @@ func checkSaved(t *testing.T, w *world) {
 		}
 	}
 	for key := range w.debts {
-		named[document.Key{Collection: key.Collection, ID: strings.TrimPrefix(key.ID, "row-")}] = true
+		w.named(key, named)
 	}
 	for key := range w.parked {
 		named[key] = true

@@ -65,6 +65,31 @@ var mutants = []mutant{
 		run: "TestDirty",
 	},
 	{
+		name: "a debt leaves memory before it is saved", file: "internal/pipeline/paging.go",
+		old: "one.stored && !unsaved && !one.swept", new: "(one.stored || unsaved) && !one.swept",
+		run: "TestDirty|TestSimulation", flags: simulation,
+	},
+	{
+		name: "what the saved row says is not learnt", file: "internal/pipeline/paging.go",
+		old: "ok && one.older {", new: "ok && false {",
+		run: "TestDirty|TestSimulation", flags: simulation,
+	},
+	{
+		name: "a round ends although debts left memory during it", file: "internal/pipeline/paging.go",
+		old: "		if !d.paging.evicted {\n", new: "		if true {\n",
+		run: "TestDirty|TestSimulation", flags: simulation,
+	},
+	{
+		name: "a debt that only the ledger's doubt knows leaves memory", file: "internal/pipeline/dirty.go",
+		old: "			d.unsaved.owe(saved.Key) // only", new: "			// only",
+		run: "TestSimulation", flags: []string{"-seeds", "4000"},
+	},
+	{
+		name: "a newer debt makes the saved one weaker", file: "internal/pipeline/unsaved.go",
+		old: "		saved.Merge = one.older\n", new: "		saved.Merge = false\n",
+		run: "TestDirty|TestSimulation", flags: simulation,
+	},
+	{
 		name: "doubt in the ledger ignored", file: "internal/pipeline/reconcile.go",
 		old: "			if h.Doubt.After(w.doubt) {\n", new: "			if false {\n",
 		run: "TestSimulation", flags: simulation,
