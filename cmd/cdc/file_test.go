@@ -61,7 +61,9 @@ collections:
 			},
 			Chunks:    chunk.Sizes{Target: 300, Max: 400, Min: -1, PrefixMax: 40},
 			Namespace: "posts",
-		}, {}, {},
+		},
+		{},
+		{},
 		{Rules: payload.Rules{Include: []string{"title", "body"}, Title: "head"}, Chunks: chunk.Sizes{Max: 256}},
 	}
 	var slugs []string

@@ -100,7 +100,7 @@ var mutants = []mutant{
 		run: "TestSimulation", flags: simulation,
 	},
 	{
-		name: "ledger forgets what a late write can bring back", file: "internal/pipeline/reconcile.go",
+		name: "ledger forgets what a late write can bring back", file: "internal/pipeline/prove.go",
 		old: "			case doubt.IsZero():\n", new: "			case true:\n",
 		run: "TestSimulation", flags: simulation,
 	},
@@ -110,7 +110,7 @@ var mutants = []mutant{
 		run: "TestSimulation", flags: simulation,
 	},
 	{
-		name: "a proven count is not compared", file: "internal/pipeline/reconcile.go",
+		name: "a proven count is not compared", file: "internal/pipeline/prove.go",
 		old: "m.Chunk == 0 && m.Chunks != counts[m.Locale]", new: "m.Chunk == 0 && false",
 		run: "TestProveComparesTheCount",
 	},
@@ -156,7 +156,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "vectors placed out of order", file: "internal/pipeline/write.go",
-		old: "		p.w.vectors[p.i] = vectors[i]\n", new: "		p.w.vectors[p.i] = vectors[len(vectors)-1-i]\n",
+		old: "		if p.fill(vectors[i], ", new: "		if p.fill(vectors[len(vectors)-1-i], ",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
@@ -175,7 +175,7 @@ var mutants = []mutant{
 		run: "TestDirty|TestSimulation", flags: simulation,
 	},
 	{
-		name: "a doubt that ends after the index was asked is forgotten", file: "internal/pipeline/reconcile.go",
+		name: "a doubt that ends after the index was asked is forgotten", file: "internal/pipeline/prove.go",
 		old: "		if !w.doubt.After(asked) {\n", new: "		if !w.doubt.After(asked.Add(2 * time.Second)) {\n",
 		run: "TestSimulation|TestLateWriteAfterTheIndexWasAsked", flags: simulation,
 	},
@@ -190,13 +190,13 @@ var mutants = []mutant{
 		run: "TestSimulation|TestProbeWithoutVerdict", flags: simulation,
 	},
 	{
-		name: "an id the index refuses parks all that were asked about", file: "internal/pipeline/reconcile.go",
-		old: "	if err != nil && failure.Of(err).Class == failure.Permanent && len(asked) > 1 {\n", new: "	if false {\n",
+		name: "an id the index refuses parks all that were asked about", file: "internal/pipeline/prove.go",
+		old: "	if err != nil && failure.Of(err).Class == failure.Permanent && len(asked) > 1 {\n", new: "	if failure.Of(err) == nil {\n",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
 		name: "who lets go of an id only in the ledger frees nobody", file: "internal/pipeline/reconcile.go",
-		old: "		if len(w.change.Delete) > 0 || w.unsure {\n", new: "		if len(w.change.Delete) > 0 {\n",
+		old: "(len(w.change.Delete) > 0 || w.unsure) {\n", new: "len(w.change.Delete) > 0 {\n",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
@@ -250,7 +250,7 @@ var mutants = []mutant{
 		run: "TestProveComparesMetadata|TestSimulation", flags: simulation,
 	},
 	{
-		name: "the ledger claims metadata that were not written", file: "internal/pipeline/reconcile.go",
+		name: "the ledger claims metadata that were not written", file: "internal/pipeline/prove.go",
 		old: "		if !left {\n			hash = hashOf(c)\n", new: "		if hash = hashOf(c); !left {\n			hash = hashOf(c)\n",
 		run: "TestLedgerOfAnOlderVersion",
 	},
