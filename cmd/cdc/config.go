@@ -38,6 +38,7 @@ type settings struct {
 	Slot           string   `env:"CDC_SLOT" envDefault:"payload_cdc" help:"replication slot"`
 	Publication    string   `env:"CDC_PUBLICATION" envDefault:"payload_cdc" help:"publication"`
 	Collections    []string `env:"CDC_COLLECTIONS" help:"slugs to index, as in the Payload project, joined by commas; every collection with drafts by default"`
+	File           string   `env:"CDC_CONFIG" help:"YAML file that says, by collection, what is embedded and how; none by default"`
 
 	OpenAIKey       string `env:"OPENAI_API_KEY" secret:"all" help:"key of the embedding provider"`
 	OpenAIBaseURL   string `env:"OPENAI_BASE_URL" secret:"uri" help:"any OpenAI-compatible server, with its /v1; OpenAI by default"`
@@ -55,6 +56,8 @@ type settings struct {
 	HTTPAddr  string `env:"CDC_HTTP_ADDR" envDefault:"127.0.0.1:8090" help:"address of health, metrics and status; off serves none"`
 	LogLevel  string `env:"CDC_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	LogFormat string `env:"CDC_LOG_FORMAT" help:"text or json; text on a terminal and json elsewhere by default"`
+
+	ByCollection map[string]daemon.Collection `env:"-"` // what File says
 }
 
 // aliases are other names that a Payload project may have given the same thing; the first that is set counts.
@@ -98,6 +101,9 @@ func load() (settings, error) {
 		return settings{}, &usageError{named(err)}
 	}
 	s.Collections = words(s.Collections)
+	if err := s.readFile(); err != nil {
+		return settings{}, &usageError{err}
+	}
 	if err := s.check(); err != nil {
 		return settings{}, &usageError{err}
 	}
@@ -107,6 +113,31 @@ func load() (settings, error) {
 		}
 	}
 	return s, nil
+}
+
+// readFile reads the file. Naming collections there is the same as naming them in the environment, where both do, the
+// environment decides which there are.
+func (s *settings) readFile() error {
+	if s.File == "" {
+		return nil
+	}
+	f, list, err := readConfigFile(s.File)
+	if err != nil {
+		return err
+	}
+	fromFile := len(s.Collections) == 0
+	s.ByCollection = make(map[string]daemon.Collection, len(list))
+	for _, one := range list {
+		switch {
+		case fromFile:
+			s.Collections = append(s.Collections, one.slug)
+		case !slices.Contains(s.Collections, one.slug):
+			return fmt.Errorf("CDC_CONFIG: %w", f.errorAt(one.at, "CDC_COLLECTIONS does not name %s%s: name it there too, or nowhere",
+				one.slug, didYouMean(one.slug, s.Collections)))
+		}
+		s.ByCollection[one.slug] = one.Collection
+	}
+	return nil
 }
 
 // named says which variable could not be read, where the library names our struct's field.
@@ -201,7 +232,7 @@ func (s settings) daemon(logs io.Writer) daemon.Config {
 	}
 	return daemon.Config{
 		DatabaseURI: s.DatabaseURI, ReplicationURI: s.ReplicationURI, StateURI: s.StateURI, PayloadSchema: s.PayloadSchema,
-		StateSchema: s.StateSchema, Slot: s.Slot, Publication: s.Publication, Collections: s.Collections,
+		StateSchema: s.StateSchema, Slot: s.Slot, Publication: s.Publication, Collections: s.Collections, Settings: s.ByCollection,
 		OpenAIKey: s.OpenAIKey, OpenAIBaseURL: s.OpenAIBaseURL, EmbedModel: s.EmbedModel, EmbedDimensions: s.EmbedDimensions,
 		UpstashURL: s.UpstashURL, UpstashToken: s.UpstashToken, UpstashNamespace: s.UpstashNamespace, IndexTimeout: s.IndexTimeout,
 		MemoryLimit: s.memoryLimit(), HTTPAddr: addr, Version: version, Logger: s.logger(logs),
@@ -231,6 +262,9 @@ func fieldsOf(s settings) []field {
 	list := make([]field, 0, v.NumField())
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag
+		if tag.Get("env") == "-" {
+			continue
+		}
 		value := fmt.Sprint(v.Field(i).Interface())
 		if words, ok := reflect.TypeAssert[[]string](v.Field(i)); ok {
 			value = strings.Join(words, ",")
@@ -238,27 +272,6 @@ func fieldsOf(s settings) []field {
 		list = append(list, field{tag.Get("env"), tag.Get("envDefault"), tag.Get("secret"), tag.Get("help"), value})
 	}
 	return list
-}
-
-func newConfig() *cobra.Command {
-	return &cobra.Command{
-		Use: "config", Short: "Print the configuration in force, secrets removed",
-		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := load()
-			if err != nil {
-				return err
-			}
-			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-			for _, f := range fieldsOf(s) {
-				value := f.value
-				if f.secret == "all" && value != "" {
-					value = "(set)"
-				}
-				fmt.Fprintf(w, "%s\t%s\n", f.name, redact(value))
-			}
-			return w.Flush()
-		},
-	}
 }
 
 func newEnv() *cobra.Command {

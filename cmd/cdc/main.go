@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"payload-cdc/internal/daemon"
 )
 
 // version is set by the build.
@@ -53,7 +55,7 @@ func execute(ctx context.Context, args []string) int {
 		return exitDone
 	}
 	fmt.Fprintf(root.ErrOrStderr(), "cdc: %v\n", redact(err.Error()))
-	if _, ok := errors.AsType[*usageError](err); ok {
+	if _, ok := errors.AsType[*usageError](err); ok || daemon.Misconfigured(err) {
 		return exitUsage
 	}
 	return exitFailed

@@ -8,6 +8,7 @@
 package daemon
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -97,6 +98,9 @@ func (c Config) payload() payload.Config {
 	}
 	return payload.Config{Schema: c.PayloadSchema, Collections: c.Collections, Rules: rules, Logger: c.Logger}
 }
+
+// Misconfigured says whether an error is the configuration's: it names what the database does not have.
+func Misconfigured(err error) bool { return errors.Is(err, payload.ErrUnknownCollection) }
 
 func (c Config) plan(tables []replication.Table) replication.Plan {
 	return replication.Plan{Slot: c.Slot, Publication: c.Publication, Tables: tables}

@@ -47,7 +47,7 @@ type Keeper interface {
 // Owner is who keeps an index namespace, and how far it came. It is kept in the index itself, outside the namespace:
 // it is there to be found by someone who has lost, or never had, the state.
 type Owner struct {
-	System string // Postgres' system identifier
+	System string // Postgres' system identifier; of several, when the namespaces have different owners, all of them
 	Slot   string
 	LSN    wal.LSN   // newest checkpoint, at the time
 	At     time.Time // when it was written, by the owner's clock

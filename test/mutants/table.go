@@ -100,7 +100,7 @@ var mutants = []mutant{
 		run: "TestSimulation", flags: simulation,
 	},
 	{
-		name: "ledger forgets what a late write can bring back", file: "internal/pipeline/reconcile.go",
+		name: "ledger forgets what a late write can bring back", file: "internal/pipeline/prove.go",
 		old: "			case doubt.IsZero():\n", new: "			case true:\n",
 		run: "TestSimulation", flags: simulation,
 	},
@@ -110,7 +110,7 @@ var mutants = []mutant{
 		run: "TestSimulation", flags: simulation,
 	},
 	{
-		name: "a proven count is not compared", file: "internal/pipeline/reconcile.go",
+		name: "a proven count is not compared", file: "internal/pipeline/prove.go",
 		old: "m.Chunk == 0 && m.Chunks != counts[m.Locale]", new: "m.Chunk == 0 && false",
 		run: "TestProveComparesTheCount",
 	},
@@ -186,7 +186,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "vectors placed out of order", file: "internal/pipeline/write.go",
-		old: "		p.w.vectors[p.i] = vectors[i]\n", new: "		p.w.vectors[p.i] = vectors[len(vectors)-1-i]\n",
+		old: "		if p.fill(vectors[i], ", new: "		if p.fill(vectors[len(vectors)-1-i], ",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
@@ -205,7 +205,7 @@ var mutants = []mutant{
 		run: "TestDirty|TestSimulation", flags: simulation,
 	},
 	{
-		name: "a doubt that ends after the index was asked is forgotten", file: "internal/pipeline/reconcile.go",
+		name: "a doubt that ends after the index was asked is forgotten", file: "internal/pipeline/prove.go",
 		old: "		if !w.doubt.After(asked) {\n", new: "		if !w.doubt.After(asked.Add(2 * time.Second)) {\n",
 		run: "TestSimulation|TestLateWriteAfterTheIndexWasAsked", flags: simulation,
 	},
@@ -220,13 +220,13 @@ var mutants = []mutant{
 		run: "TestSimulation|TestProbeWithoutVerdict", flags: simulation,
 	},
 	{
-		name: "an id the index refuses parks all that were asked about", file: "internal/pipeline/reconcile.go",
-		old: "	if err != nil && failure.Of(err).Class == failure.Permanent && len(asked) > 1 {\n", new: "	if false {\n",
+		name: "an id the index refuses parks all that were asked about", file: "internal/pipeline/prove.go",
+		old: "	if err != nil && failure.Of(err).Class == failure.Permanent && len(asked) > 1 {\n", new: "	if failure.Of(err) == nil {\n",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
 		name: "who lets go of an id only in the ledger frees nobody", file: "internal/pipeline/reconcile.go",
-		old: "		if len(w.change.Delete) > 0 || w.unsure {\n", new: "		if len(w.change.Delete) > 0 {\n",
+		old: "(len(w.change.Delete) > 0 || w.unsure) {\n", new: "len(w.change.Delete) > 0 {\n",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
@@ -280,7 +280,7 @@ var mutants = []mutant{
 		run: "TestProveComparesMetadata|TestSimulation", flags: simulation,
 	},
 	{
-		name: "the ledger claims metadata that were not written", file: "internal/pipeline/reconcile.go",
+		name: "the ledger claims metadata that were not written", file: "internal/pipeline/prove.go",
 		old: "		if !left {\n			hash = hashOf(c)\n", new: "		if hash = hashOf(c); !left {\n			hash = hashOf(c)\n",
 		run: "TestLedgerOfAnOlderVersion",
 	},
@@ -291,13 +291,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "a listing ends with the first namespace", file: "internal/index/upstash/read.go",
-		old: "		if following != x.cfg.Namespace {\n", new: "		if false {\n",
+		old: "following > 0 && following < len(all) {\n", new: "following > 0 && false {\n",
 		run: "TestConformance",
 	},
 	{
 		name: "a removal by a new rule is held", file: "internal/daemon/fingerprint.go",
 		old: "Force: known && before[3] != after[3]}", new: "Force: false && before[3] != after[3]}",
-		run: "TestSettings",
+		run: "TestChanges",
 	},
 	{
 		name: "an instance that was replaced writes on", file: "internal/checkpoint/postgres.go",

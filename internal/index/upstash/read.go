@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"payload-cdc/internal/document"
@@ -118,11 +119,9 @@ func (x *Index) List(ctx context.Context, cursor string, n int) ([]document.Stor
 	if next != "" {
 		return page, x.joined(namespace, next), nil
 	}
-	all := append([]string{x.cfg.Namespace}, x.cfg.Namespaces...)
-	for _, following := range all[slices.Index(all, namespace)+1:] {
-		if following != x.cfg.Namespace {
-			return page, document.Join(following, "0"), nil
-		}
+	all := x.places()
+	if following := slices.Index(all, namespace) + 1; following > 0 && following < len(all) {
+		return page, document.Join(all[following], "0"), nil
 	}
 	return page, "", nil
 }
@@ -203,33 +202,67 @@ type owner struct {
 }
 
 // ownerID names the namespace that an owner's vector speaks for.
-func (x *Index) ownerID() string {
-	if x.cfg.Namespace == "" {
+func ownerID(namespace string) string {
+	if namespace == "" {
 		return "default"
 	}
-	return "namespace:" + x.cfg.Namespace
+	return "namespace:" + namespace
 }
 
-// Owner implements index.Index.
+// places are all namespaces, its own first.
+func (x *Index) places() []string {
+	all := []string{x.cfg.Namespace}
+	for _, name := range x.cfg.Namespaces {
+		if name != x.cfg.Namespace {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// Owner implements index.Index. Every namespace has a record: two databases may share an index as long as they share no
+// namespace.
 func (x *Index) Owner(ctx context.Context) (index.Owner, bool, error) {
-	all, err := x.fetch(ctx, OwnerNamespace, []string{x.ownerID()}, maxReads, andMetadata)
+	var ids, systems []string
+	for _, namespace := range x.places() {
+		ids = append(ids, ownerID(namespace))
+	}
+	all, err := x.fetch(ctx, OwnerNamespace, ids, maxReads, andMetadata)
 	if err != nil {
 		return index.Owner{}, false, wrap(err, "read the index's owner")
 	}
 	if len(all) == 0 {
 		return index.Owner{}, false, nil
 	}
+	var first index.Owner // that of its own namespace, if there is one
+	for i, h := range all {
+		one, err := h.owner()
+		if err != nil {
+			return index.Owner{}, false, wrap(err, "read the index's owner")
+		}
+		if i == 0 || h.ID == ids[0] {
+			first = one
+		}
+		if !slices.Contains(systems, one.System) {
+			systems = append(systems, one.System)
+		}
+	}
+	first.System = strings.Join(systems, " and ")
+	return first, true, nil
+}
+
+func (h *held) owner() (index.Owner, error) {
 	var m owner
-	err = json.Unmarshal(all[0].Metadata, &m)
+	err := json.Unmarshal(h.Metadata, &m)
 	lsn, lsnErr := wal.ParseLSN(m.LSN)
 	at, atErr := time.Parse(time.RFC3339Nano, m.At)
 	if err := errors.Join(err, lsnErr, atErr); err != nil || m.System == "" {
-		return index.Owner{}, false, wrap(&failure.Error{
+		return index.Owner{}, &failure.Error{
 			Class: failure.Systemic, Provider: provider, Rejected: true, Remedy: "run cdc adopt if the index is yours",
 			Err: errors.New("the owner record is not understood"),
-		}, "read the index's owner")
+		}
 	}
-	return index.Owner{System: m.System, Slot: m.Slot, LSN: lsn, At: at}, true, nil
+	return index.Owner{System: m.System, Slot: m.Slot, LSN: lsn, At: at}, nil
 }
 
 // SetOwner implements index.Index.
@@ -240,10 +273,13 @@ func (x *Index) SetOwner(ctx context.Context, o index.Owner) error {
 	}
 	values := make([]float32, x.cfg.Dimensions)
 	values[0] = 1
-	body := appendHead(nil, x.ownerID(), values)
-	body = append(body, `,"metadata":`...)
-	body = append(body, metadata...)
-	if err := x.write(ctx, "upsert", OwnerNamespace, append(body, '}'), 0); err != nil {
+	all := &batch{}
+	for _, namespace := range x.places() {
+		all.ids, all.values = append(all.ids, ownerID(namespace)), append(all.values, values)
+		all.tails = append(all.tails, append(append([]byte(`,"metadata":`), metadata...), '}'))
+	}
+	sent := 0
+	if err := x.upsert(ctx, OwnerNamespace, all, &sent); err != nil {
 		return wrap(err, "write the index's owner")
 	}
 	return nil

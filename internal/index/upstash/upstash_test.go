@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -117,4 +118,35 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Every namespace has its owner: another database that uses one of ours is found out.
+func TestOwnerOfEachNamespace(t *testing.T) {
+	_, url := serve(t, local.Config{})
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	ours := open(t, upstash.Config{URL: url, Namespaces: []string{"articles", "notes"}})
+	theirs := open(t, upstash.Config{URL: url, Namespace: "staging", Namespaces: []string{"articles"}})
+	is := func(x *upstash.Index, want string) {
+		t.Helper()
+		got, found, err := x.Owner(t.Context())
+		if err != nil || found != (want != "") || got.System != want {
+			t.Errorf("owner %+v, %v, %v, want %q", got, found, err, want)
+		}
+	}
+	is(ours, "")
+	if err := ours.SetOwner(t.Context(), index.Owner{System: "1", LSN: 7, At: at}); err != nil {
+		t.Fatal(err)
+	}
+	is(ours, "1")
+	is(theirs, "1")
+	if err := open(t, upstash.Config{URL: url, Namespace: "staging"}).SetOwner(t.Context(), index.Owner{System: "2", LSN: 9, At: at}); err != nil {
+		t.Fatal(err)
+	}
+	is(theirs, "1 and 2")
+	is(ours, "1")
+	got, _, err := theirs.Owner(t.Context())
+	if err != nil || got.LSN != 9 {
+		t.Errorf("of its own namespace: %+v, %v", got, err)
+	}
+	is(open(t, upstash.Config{URL: url, Namespace: "staging", Namespaces: []string{"others"}}), "2")
 }
