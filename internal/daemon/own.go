@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,9 +27,10 @@ type owner struct {
 	source   *source
 	pipeline *pipeline.Pipeline
 	stream   *replication.Stream
-	shape    string  // of the schema, as last seen; used by poll only
+	looking  sync.Mutex
+	shape    string  // of the schema, as last seen; guarded by looking
 	began    wal.LSN // the checkpoint, as it was found
-	rejoined bool    // tables joined the publication, by us or by others
+	rejoined bool    // tables joined the publication, by us or by others, and the stream may not have been opened beyond that
 
 	saved     atomic.Uint64 // LSN of the last checkpoint
 	recorded  wal.LSN       // LSN in the index's owner record; used by one goroutine at a time
@@ -101,11 +104,19 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 	prints := d.fingerprints(o.ready.model, o.ready.members)
 	everything := len(marks) > 0
 	for _, m := range changes(state.Fingerprints, prints) {
-		o.rejoined = o.rejoined || m.Reason == rejoined
-		if !everything || m.Force {
+		_, known := state.Fingerprints[m.Collection]
+		o.rejoined = o.rejoined || m.Reason == rejoined || !known && !state.Fresh
+		if slices.Contains(o.ready.gone, m.Collection) {
+			m.Reason, m.Force = goneReason, false // nobody has said that it should leave
+			marks = append(marks, m)
+		} else if !everything || m.Force {
 			marks = append(marks, m) // a sweep of everything covers the others
 		}
 	}
+	// Owed by a join before a crash: the stream was not opened anew then.
+	o.rejoined = o.rejoined || !d.reopened && slices.ContainsFunc(state.Sweeps, func(s owed.Sweep) bool { return s.Reason == rejoined })
+	d.reopened = false
+	marks = append(marks, d.unstreamed()...)
 	o.source = newSource(d.source, o.ready.model, d.log, o.end)
 	o.pipeline = pipeline.New(pipeline.Config{
 		Source: o.source, Chunker: d.splitter, Embedder: d.embedder, Index: d.index, Ledger: d.store, Store: d.store,
@@ -131,6 +142,23 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 		}
 	}
 	return d.store.SetFingerprints(ctx, prints)
+}
+
+// goneReason is why a collection is compared that nobody asked to leave.
+const goneReason = "its tables, or its drafts, are gone"
+
+// unstreamed owes each collection that the log does not tell of a sweep, once for each start.
+func (d *Daemon) unstreamed() []pipeline.SweepMark {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var marks []pipeline.SweepMark
+	for slug, not := range d.covered.unstreamed {
+		if not && !d.looked[slug] {
+			d.looked[slug] = true
+			marks = append(marks, pipeline.SweepMark{Collection: slug, Reason: "it is not streamed"})
+		}
+	}
+	return marks
 }
 
 // gaps compares the state with the slot, the server and the index's owner record. It sets the state right, and returns
@@ -226,6 +254,7 @@ func (o *owner) read(ctx context.Context) error {
 	o.d.set(streaming, "")
 	err := o.stream.Run(ctx, &feed{
 		pipeline: o.pipeline, marks: o.ready.model.Marks(), flushed: &o.d.flushed, reads: o.d.metrics.Read, unknown: o.d.unknown,
+		agree: func(r *wal.Relation) error { return o.agree(ctx, r) }, agreed: map[uint32]*wal.Relation{},
 	})
 	if ctx.Err() == nil {
 		return err
@@ -253,7 +282,8 @@ func (o *owner) end(cause error) {
 
 // beforeSweep waits until every transaction that ran when we began has ended: a table that joined the publication, or a
 // slot that was created, while one ran is complete only for what began later. After a change of the publication
-// everything begins again, because older servers keep a stale publication in a stream that was open meanwhile.
+// everything begins again, because older servers keep a stale publication in a stream that has read such a transaction:
+// the new stream has to begin beyond them all.
 func (o *owner) beforeSweep(ctx context.Context) error {
 	if o.settled.Load() {
 		return nil
@@ -269,11 +299,34 @@ func (o *owner) beforeSweep(ctx context.Context) error {
 		return fmt.Errorf("wait for open transactions: %w", err)
 	}
 	if o.rejoined && !o.ready.created {
+		if err := o.readOn(ctx); err != nil {
+			return err
+		}
+		o.d.reopened = true
 		o.end(errAgain)
 		<-ctx.Done()
 		return ctx.Err()
 	}
 	o.settled.Store(true)
+	return nil
+}
+
+// readOn waits until the log is read as far as it goes now.
+func (o *owner) readOn(ctx context.Context) error {
+	var text string
+	// Of commits that are not flushed yet too: their effects can be seen.
+	if err := o.d.source.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&text); err != nil {
+		return fmt.Errorf("ask the server how far it is: %w", err)
+	}
+	end, err := wal.ParseLSN(text)
+	if err != nil {
+		return err
+	}
+	for o.pipeline.Dirty.ReadTo() < end {
+		if !pause(ctx, 50*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
 	return nil
 }
 

@@ -49,6 +49,15 @@ func (o *owner) poll(ctx context.Context) {
 			o.end(errAgain)
 			return
 		}
+		if covered, err := d.cover(ctx, o.ready.model, o.ready.server.Role, o.ready.gone); err != nil {
+			d.log.Debug("the publication could not be looked at", "err", err)
+		} else {
+			d.setCoverage(covered)
+			if covered.change { // somebody has given us the right
+				o.end(errAgain)
+				return
+			}
+		}
 		bad := slot.RetainedBytes > retainedWarning || slot.WALStatus == "unreserved"
 		if bad && !warned {
 			d.log.Warn("the slot holds back much of the server's log; if it fills the disk, or max_slot_wal_keep_size, the slot is lost",

@@ -22,6 +22,7 @@ type prepared struct {
 	point   wal.LSN
 	shape   string // of the schema, when the model was discovered or before
 	members members
+	gone    []string // collections that are missing and that no configuration has taken away
 }
 
 // acquire stands by until nobody reads the slot, prepares, and starts to stream.
@@ -89,7 +90,7 @@ func (d *Daemon) prepare(ctx context.Context) (prepared, error) {
 	if ready.shape, err = d.shape(ctx); err != nil {
 		return prepared{}, err
 	}
-	if ready.model, err = d.discover(ctx); err != nil {
+	if ready.model, ready.gone, err = d.present(ctx); err != nil {
 		return prepared{}, err
 	}
 	d.announce(ready.model)
@@ -110,6 +111,11 @@ func (d *Daemon) prepare(ctx context.Context) (prepared, error) {
 	if ready.members, err = d.members(ctx); err != nil {
 		return prepared{}, err
 	}
+	covered, err := d.cover(ctx, ready.model, server.Role, ready.gone)
+	if err != nil {
+		return prepared{}, err
+	}
+	d.setCoverage(covered)
 	if ready.slot, err = replication.InspectSlot(ctx, d.source, plan.Slot); err != nil {
 		return prepared{}, fmt.Errorf("look at the slot: %w", err)
 	}

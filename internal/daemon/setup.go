@@ -28,7 +28,7 @@ func inspect(ctx context.Context, cfg Config) (*Daemon, *payload.Model, error) {
 		d.close()
 		return nil, nil, err
 	}
-	model, err := payload.Discover(ctx, d.source, payload.Config{Schema: cfg.PayloadSchema, Collections: cfg.Collections, Logger: cfg.Logger})
+	model, _, err := d.known(ctx)
 	if err != nil {
 		d.close()
 		return nil, nil, err
