@@ -45,6 +45,8 @@ type Config struct {
 	UntilCaughtUp bool
 	// Listening is called with the address once HTTP is served. Nil ignores it.
 	Listening func(addr string)
+	// LookEvery is the time between looks at the slot, the publication and the tables; 10 s when zero.
+	LookEvery time.Duration
 	// GoneAfter is how long the tables of a collection may be missing before it counts as gone; 1 min when zero.
 	GoneAfter time.Duration
 	// Tick is the time between checkpoints; 1 s when zero.
@@ -69,6 +71,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.IndexTimeout == 0 {
 		c.IndexTimeout = 30 * time.Second
+	}
+	if c.LookEvery == 0 {
+		c.LookEvery = 10 * time.Second
 	}
 	if c.GoneAfter == 0 {
 		c.GoneAfter = time.Minute

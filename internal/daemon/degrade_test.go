@@ -136,7 +136,9 @@ func TestNewCollectionThatMayNotBePublished(t *testing.T) {
 	w.drained()
 	w.exec(reports + `GRANT SELECT ON reports TO ` + role + `; INSERT INTO reports (title, _status) VALUES ('from before', 'published')`)
 	add := `ALTER PUBLICATION "` + w.cfg.Publication + `" ADD TABLE "public"."reports"`
-	w.eventually(func() string { return finding(r.status(), `collection "reports" is not streamed`, "sweeps only", role, add) })
+	w.eventually(func() string {
+		return finding(r.status(), `collection "reports" is not streamed`, "sweeps only", role, add)
+	})
 	w.shows("reports-1", "from before") // the sweep of a new collection
 	w.drained()
 	for _, s := range []admin.Status{r.status(), w.outside()} {

@@ -21,7 +21,8 @@ var errGone = errors.New("tables are gone")
 // As long as that may be so, nothing is read, compared or removed, and the error is errGone. What is still missing after
 // that is gone: it is returned, and what the index holds of it is swept, with the loss guard.
 func (d *Daemon) present(ctx context.Context) (model *payload.Model, gone []string, err error) {
-	if model, gone, err = d.known(ctx); err != nil {
+	model, known, gone, err := d.known(ctx)
+	if err != nil {
 		return nil, nil, err
 	}
 	since := map[string]time.Time{}
@@ -30,7 +31,7 @@ func (d *Daemon) present(ctx context.Context) (model *payload.Model, gone []stri
 		if since[slug] = d.missing[slug]; since[slug].IsZero() {
 			since[slug] = time.Now()
 		}
-		if time.Since(since[slug]) < d.cfg.GoneAfter {
+		if known[slug] != gonePrint && time.Since(since[slug]) < d.cfg.GoneAfter {
 			waiting = append(waiting, slug)
 		}
 	}
@@ -42,13 +43,14 @@ func (d *Daemon) present(ctx context.Context) (model *payload.Model, gone []stri
 	return model, gone, nil
 }
 
-// known discovers what there is to index, and lists what is missing of that which the state knows.
-func (d *Daemon) known(ctx context.Context) (model *payload.Model, gone []string, err error) {
-	_, known, err := checkpoint.Remembered(ctx, d.state, d.cfg.StateSchema)
+// known discovers what there is to index, and lists what is missing of that which the state knows, by its fingerprints.
+func (d *Daemon) known(ctx context.Context) (model *payload.Model, prints map[string]string, gone []string, err error) {
+	_, prints, err = checkpoint.Remembered(ctx, d.state, d.cfg.StateSchema)
 	if err != nil && !errors.Is(err, checkpoint.ErrNoState) {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return d.absent(ctx, known)
+	model, gone, err = d.absent(ctx, prints)
+	return model, prints, gone, err
 }
 
 // absent discovers, and lists which of the known collections are missing without the configuration having said so.

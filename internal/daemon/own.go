@@ -104,12 +104,19 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 	prints := d.fingerprints(o.ready.model, o.ready.members)
 	everything := len(marks) > 0
 	for _, m := range changes(state.Fingerprints, prints) {
-		_, known := state.Fingerprints[m.Collection]
-		o.rejoined = o.rejoined || m.Reason == rejoined || !known && !state.Fresh
-		if slices.Contains(o.ready.gone, m.Collection) {
+		was, known := state.Fingerprints[m.Collection]
+		switch away := slices.Contains(o.ready.gone, m.Collection); {
+		case away && was == gonePrint:
+			continue // swept, or held, since
+		case away:
 			m.Reason, m.Force = goneReason, false // nobody has said that it should leave
 			marks = append(marks, m)
-		} else if !everything || m.Force {
+			continue
+		case was == gonePrint && !m.Force:
+			m.Reason = rejoined // it is back
+		}
+		o.rejoined = o.rejoined || m.Reason == rejoined || !known && !state.Fresh
+		if !everything || m.Force {
 			marks = append(marks, m) // a sweep of everything covers the others
 		}
 	}
@@ -139,6 +146,9 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 	for slug := range state.Fingerprints {
 		if _, ok := prints[slug]; !ok {
 			prints[slug] = "" // no longer indexed: forgotten
+			if slices.Contains(d.cfg.Collections, slug) {
+				prints[slug] = gonePrint // its name is no mistake
+			}
 		}
 	}
 	return d.store.SetFingerprints(ctx, prints)
@@ -146,6 +156,9 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 
 // goneReason is why a collection is compared that nobody asked to leave.
 const goneReason = "its tables, or its drafts, are gone"
+
+// gonePrint is remembered of a collection that is named, and whose tables are gone.
+const gonePrint = "gone"
 
 // unstreamed owes each collection that the log does not tell of a sweep, once for each start.
 func (d *Daemon) unstreamed() []pipeline.SweepMark {

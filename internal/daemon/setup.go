@@ -28,7 +28,7 @@ func inspect(ctx context.Context, cfg Config) (*Daemon, *payload.Model, error) {
 		d.close()
 		return nil, nil, err
 	}
-	model, _, err := d.known(ctx)
+	model, _, _, err := d.known(ctx)
 	if err != nil {
 		d.close()
 		return nil, nil, err

@@ -27,7 +27,7 @@ func Status(ctx context.Context, cfg Config) (admin.Status, error) {
 	if d.state, err = d.stateOf(ctx); err != nil {
 		return admin.Status{}, err
 	}
-	model, gone, err := d.known(ctx)
+	model, _, gone, err := d.known(ctx)
 	if err != nil {
 		return admin.Status{}, err
 	}
