@@ -45,6 +45,10 @@ type Config struct {
 	UntilCaughtUp bool
 	// Listening is called with the address once HTTP is served. Nil ignores it.
 	Listening func(addr string)
+	// OnGap says what to do when changes may have been missed: Mend when empty, or Stop.
+	OnGap string
+	// CountEvery is the time between looks at whether the index still holds as much as it was given; 24 h when zero.
+	CountEvery time.Duration
 	// LookEvery is the time between looks at the slot, the publication and the tables; 10 s when zero.
 	LookEvery time.Duration
 	// GoneAfter is how long the tables of a collection may be missing before it counts as gone; 1 min when zero.
@@ -71,6 +75,10 @@ func (c Config) withDefaults() Config {
 	}
 	if c.IndexTimeout == 0 {
 		c.IndexTimeout = 30 * time.Second
+	}
+	word(&c.OnGap, Mend)
+	if c.CountEvery == 0 {
+		c.CountEvery = 24 * time.Hour
 	}
 	if c.LookEvery == 0 {
 		c.LookEvery = 10 * time.Second

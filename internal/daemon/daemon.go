@@ -36,7 +36,8 @@ type Daemon struct {
 	metrics  *admin.Metrics
 	registry *prometheus.Registry
 
-	renew   bool          // the slot is of no use: drop it and create it again; used by work only
+	renew   error         // why the slot is of no use: drop it and create it again; used by work only
+	counted time.Time     // when the index was last counted; used by keepCount only
 	flushed atomic.Uint64 // the server's end of the log, as last asked
 	unknown map[string]bool
 	looked  map[string]bool      // collections that are not streamed, and were owed their sweep; used by work only
@@ -176,7 +177,7 @@ func (d *Daemon) work(ctx context.Context) error {
 			d.set(lost, err.Error())
 		}
 		if errors.Is(err, replication.ErrPublicationMissing) || errors.Is(err, replication.ErrLost) {
-			d.renew = true
+			d.renew = err
 		}
 		if time.Since(began) > time.Minute {
 			tries = 0

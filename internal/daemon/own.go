@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"payload-cdc/internal/checkpoint"
+	"payload-cdc/internal/index"
 	"payload-cdc/internal/owed"
 	"payload-cdc/internal/pipeline"
 	"payload-cdc/internal/replication"
@@ -188,7 +189,6 @@ func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMa
 	}
 	switch {
 	case state.Fresh:
-		gap(true, "first start")
 		p.LSN = from
 	case p.System != "" && p.System != ready.server.System:
 		gap(true, "the state was saved by another database system")
@@ -198,17 +198,23 @@ func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMa
 		p.LSN = from
 	default:
 		gap(ready.created, "the slot is new")
-		gap(!ready.created && from > p.LSN, "the slot was confirmed beyond the checkpoint")
+		gap(!ready.created && from > p.LSN, "the slot was confirmed beyond the checkpoint: somebody advanced it, or made it anew")
+		gap(!ready.created && p.Slot == d.cfg.Slot && from < p.SlotPoint, "the slot is older than the one that was made here: it was replaced, or the database restored")
 		gap(history, "the database is on another timeline: it failed over")
 		p.LSN = max(p.LSN, from)
 	}
-	if ready.created {
+	switch {
+	case ready.created:
 		p.SlotPoint = ready.point
+	case p.Slot != d.cfg.Slot || from < p.SlotPoint:
+		p.SlotPoint = 0 // unknown
 	}
 	o.began = p.LSN
+	var record index.Owner
 	if d.index.admitted() {
 		asking, cancel := context.WithTimeout(ctx, askPatience)
-		ahead, err := o.compare(asking)
+		var err error
+		record, err = o.compare(asking)
 		cancel()
 		if errors.Is(err, ErrOwner) {
 			return nil, err
@@ -216,7 +222,19 @@ func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMa
 		if err != nil {
 			d.log.Warn("the index does not say how far it has come; it is asked again", "err", err)
 		}
-		gap(ahead && len(reasons) == 0, indexAhead)
+	}
+	switch {
+	case !state.Fresh:
+		gap(record.LSN > o.began && len(reasons) == 0, indexAhead)
+	default:
+		gap(d.lost(record), stateLost)
+	}
+	if len(reasons) > 0 && d.cfg.OnGap == Stop && record.LSN != adopted {
+		return nil, stopped(strings.Join(reasons, "; "))
+	}
+	if state.Fresh && len(reasons) == 0 {
+		d.log.Info("first start: everything published will be indexed, and what is in the index is looked through")
+		return []pipeline.SweepMark{{Strength: owed.Prove, Reason: "first start"}}, nil
 	}
 	if history {
 		// Transaction ids of another history mean nothing here.
@@ -231,11 +249,7 @@ func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMa
 		return nil, nil
 	}
 	reason := strings.Join(reasons, "; ")
-	if state.Fresh {
-		d.log.Info("first start: everything published will be indexed, and what is in the index is looked through")
-	} else {
-		d.log.Warn("changes may have been missed: everything is compared with the index", "reason", reason)
-	}
+	d.log.Warn("changes may have been missed: everything is compared with the index", "reason", reason)
 	return []pipeline.SweepMark{{Strength: owed.Prove, Reason: reason}}, nil
 }
 
@@ -249,6 +263,7 @@ func (o *owner) run(ctx context.Context) error {
 	g.Go(func() error { return o.read(working) })
 	g.Go(func() error { o.poll(working); return nil })
 	g.Go(func() error { o.keepOwner(working); return nil })
+	g.Go(func() error { o.keepCount(working); return nil })
 	if o.d.cfg.UntilCaughtUp {
 		g.Go(func() error { return o.untilCaughtUp(working) })
 	}

@@ -46,7 +46,7 @@ func (d *Daemon) acquire(ctx context.Context) (prepared, *replication.Stream, er
 			continue // somebody was faster
 		case errors.Is(err, replication.ErrLost), errors.Is(err, replication.ErrPublicationMissing):
 			d.log.Warn("the slot is of no use any more; making a new one", "slot", d.cfg.Slot, "err", err)
-			d.renew = true
+			d.renew = err
 		default:
 			return prepared{}, nil, err
 		}
@@ -94,6 +94,9 @@ func (d *Daemon) prepare(ctx context.Context) (prepared, error) {
 		return prepared{}, err
 	}
 	d.announce(ready.model)
+	if err := d.mayMend(ctx); err != nil {
+		return prepared{}, err
+	}
 	if err := d.dropUseless(ctx); err != nil {
 		return prepared{}, err
 	}
@@ -134,13 +137,13 @@ func (d *Daemon) dropUseless(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at the slot: %w", err)
 	}
-	if slot.Exists && slot.Ours && slot.Plugin == "pgoutput" && (d.renew || slot.Lost()) {
+	if slot.Exists && slot.Ours && slot.Plugin == "pgoutput" && (d.renew != nil || slot.Lost()) {
 		d.log.Warn("dropping a slot that is of no use any more", "slot", slot.Name, "wal_status", slot.WALStatus, "reason", slot.InvalidationReason)
 		if _, err := d.source.Exec(ctx, "SELECT pg_drop_replication_slot($1)", slot.Name); err != nil {
 			return fmt.Errorf("drop the slot %s: %w", slot.Name, err)
 		}
 	}
-	d.renew = false
+	d.renew = nil
 	return nil
 }
 
