@@ -146,7 +146,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "caught up before the documents of a sweep are", file: "internal/pipeline/stats.go",
-		old: "		if one.swept || !one.Since.After(t) {\n", new: "		if !one.Since.After(t) {\n",
+		old: "		if one.older || one.swept || !one.Since.After(t) {\n", new: "		if !one.Since.After(t) {\n",
 		run: "TestCaughtUp",
 	},
 	{

@@ -211,8 +211,11 @@ func (x *Index) Count(ctx context.Context) (int, error) {
 	if is.Namespaces == nil {
 		return 0, wrap(unreadable("no namespaces"), "count the vectors")
 	}
-	one := is.Namespaces[x.cfg.Namespace] // one that holds nothing may not be listed
-	return one.Vectors + one.Pending, nil
+	n := 0
+	for _, place := range x.places() { // one that holds nothing may not be listed
+		n += is.Namespaces[place].Vectors + is.Namespaces[place].Pending
+	}
+	return n, nil
 }
 
 // owner is the metadata of an owner's vector. An owner is found by id, so its values mean nothing.
