@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,12 +48,15 @@ func TestShownRowReachesEveryDocument(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const documents, page, room = 1500, 50, 100
 		w := newWorld(1)
+		var mu sync.Mutex // of what follows: two hints are spread at once
 		most, cursors := 0, 0
 		edited := false
 		var p *pipeline.Pipeline
 		p = run(t, w, func(c *pipeline.Config) {
 			c.SweepPage, c.SweepRoom = page, room
 			c.Source = showingSource{c.Source, func(_ context.Context, hint document.Key, cursor string) error {
+				mu.Lock()
+				defer mu.Unlock()
 				most = max(most, p.Stats().Owed)
 				if hint.Collection != "a" || cursor == "" {
 					return nil
@@ -76,13 +81,19 @@ func TestShownRowReachesEveryDocument(t *testing.T) {
 		p.Dirty.Sweep(pipeline.SweepMark{Collection: "a", Reason: "test"})
 		settle(t, p)
 		check(t, w)
+		mu.Lock()
 		most = 0
+		mu.Unlock()
 		editRow(w, p, "r", "new", 0)
 		settle(t, p)
 		check(t, w)
+		w.mu.Lock()
 		if got := w.vectors["a-1#1"].Data; got != "new" {
 			t.Errorf("the index holds %q of the row", got)
 		}
+		w.mu.Unlock()
+		mu.Lock()
+		defer mu.Unlock()
 		if limit := room + 2*page + 10; most > limit {
 			t.Errorf("%d documents were owed at once, want at most %d", most, limit)
 		}
@@ -155,7 +166,7 @@ func TestShownRowStaysOwedUntilSpread(t *testing.T) {
 		w.mu.Unlock()
 		die()
 
-		tries := 0
+		tries := 0 // of one spreader: no other hint is owed any more
 		p, die = life(func(_ context.Context, _ document.Key, cursor string) error {
 			if tries++; tries == 1 || tries == 3 {
 				return errNet
@@ -205,11 +216,12 @@ func TestShownRowLooksAgainAtWhatIsInHand(t *testing.T) {
 func TestShownRowsHoldNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		p := run(t, w, func(c *pipeline.Config) {
 			c.Readers, c.InFlight = 1, 2
 			c.Source = showingSource{c.Source, func(ctx context.Context, _ document.Key, _ string) error {
-				if down {
+				if down.Load() {
 					<-ctx.Done()
 					return ctx.Err()
 				}
@@ -227,7 +239,7 @@ func TestShownRowsHoldNobody(t *testing.T) {
 			t.Error("a document waits for hints of others")
 		}
 		w.mu.Unlock()
-		down = false
+		down.Store(false)
 		settle(t, p)
 		check(t, w)
 	})
@@ -237,9 +249,14 @@ func TestShownRowsHoldNobody(t *testing.T) {
 func TestSpreadFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
-		var err error = &failure.Error{Class: failure.Permanent, Rejected: true, Err: errors.New("no such thing")}
+		answer := make(chan error, 1)
+		answer <- &failure.Error{Class: failure.Permanent, Rejected: true, Err: errors.New("no such thing")}
 		p := run(t, w, func(c *pipeline.Config) {
-			c.Source = showingSource{c.Source, func(context.Context, document.Key, string) error { return err }}
+			c.Source = showingSource{c.Source, func(context.Context, document.Key, string) error {
+				err := <-answer
+				answer <- err // until there is another
+				return err
+			}}
 		})
 		hint := document.Key{Collection: "a", ID: "r", Via: "*rows"}
 		p.Dirty.Mark(pipeline.Marks{Keys: []document.Key{hint}})
@@ -247,13 +264,15 @@ func TestSpreadFailures(t *testing.T) {
 		if parked := p.Dirty.Parked(); len(parked) != 1 || parked[0].Key != hint {
 			t.Errorf("parked is %v", parked)
 		}
-		err = errNet
+		<-answer
+		answer <- errNet
 		p.Dirty.Mark(pipeline.Marks{Keys: []document.Key{hint}})
 		time.Sleep(5 * time.Second)
 		if s := p.Stats(); s.Owed != 1 || s.Parked != 0 {
 			t.Errorf("owed %d, parked %d; want it owed", s.Owed, s.Parked)
 		}
-		err = nil
+		<-answer
+		answer <- nil
 		settle(t, p)
 	})
 }

@@ -206,7 +206,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "who lets go of an id only in the ledger frees nobody", file: "internal/pipeline/reconcile.go",
-		old: "		if len(w.change.Delete) > 0 || w.unsure {\n", new: "		if len(w.change.Delete) > 0 {\n",
+		old: "(len(w.change.Delete) > 0 || w.unsure)", new: "len(w.change.Delete) > 0",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
