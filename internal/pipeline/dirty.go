@@ -192,9 +192,6 @@ func (d *Dirty) Mark(m Marks) {
 	}
 	for _, s := range m.Sweeps {
 		d.markSweep(s, m.XID, now)
-		if one := d.sweeps[s.Collection]; since.Before(one.Since) {
-			one.Since = since
-		}
 	}
 	if len(m.Keys) > 0 || len(m.Sweeps) > 0 {
 		d.unsaved.touched = true

@@ -239,7 +239,7 @@ func (r *Reconciler) resolve(ctx context.Context, hints []Claim) {
 			r.free(1)
 			continue
 		case owners[i] == document.Key{}:
-			r.dirty.Mark(Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection, Strength: c.Strength, Reason: "a nested row changed and is gone", Delay: r.cfg.Debounce}}, since: c.Since})
+			r.dirty.Mark(Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection, Strength: c.Strength, Reason: "a nested row changed and is gone", Delay: r.cfg.Debounce, since: c.Since}}})
 		default:
 			r.dirty.Mark(Marks{Keys: []document.Key{owners[i]}, Strength: c.Strength, since: c.Since})
 		}

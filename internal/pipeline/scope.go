@@ -21,6 +21,7 @@ type SweepMark struct {
 	Delay      time.Duration // wait this long for more marks of the same sweep
 	Force      bool          // absent documents are marked however many they are
 	listed     bool          // the index's listing is already in the ledger
+	since      time.Time     // of the debt that this one follows from; zero is now
 }
 
 // daily is the reason of a sweep that nothing but its date owes.
@@ -85,6 +86,9 @@ func (d *Dirty) markSweep(m SweepMark, xid wal.XID, now time.Time) {
 		if due := now.Add(m.Delay); due.Before(s.Due) || s.Due.After(now) && due.Before(s.Since.Add(debounceMost)) {
 			s.Due = due
 		}
+	}
+	if !m.since.IsZero() && m.since.Before(s.Since) {
+		s.Since = m.since
 	}
 	s.Generation++
 	if xid != 0 && !d.seen.Sees(xid) {

@@ -305,6 +305,13 @@ func (w *world) claim() (*incarnation, owed.State) {
 		s.Debts = append(s.Debts, d)
 	}
 	s.Sweeps = slices.Collect(maps.Values(w.sweeps))
+	// What is read from a store is the reader's own: an instance that was replaced may be alive.
+	for n := range s.Debts {
+		s.Debts[n].XIDs = slices.Clone(s.Debts[n].XIDs)
+	}
+	for n := range s.Sweeps {
+		s.Sweeps[n].XIDs = slices.Clone(s.Sweeps[n].XIDs)
+	}
 	s.Parked = slices.Collect(maps.Values(w.parked))
 	return &incarnation{w: w, epoch: w.epoch, space: w.space}, s
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,12 +48,15 @@ func TestShownRowReachesEveryDocument(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const documents, page, room = 1500, 50, 100
 		w := newWorld(1)
+		var mu sync.Mutex // of what follows: two hints are spread at once
 		most, cursors := 0, 0
 		edited := false
 		var p *pipeline.Pipeline
 		p = run(t, w, func(c *pipeline.Config) {
 			c.SweepPage, c.SweepRoom = page, room
 			c.Source = showingSource{c.Source, func(_ context.Context, hint document.Key, cursor string) error {
+				mu.Lock()
+				defer mu.Unlock()
 				most = max(most, p.Stats().Owed)
 				if hint.Collection != "a" || cursor == "" {
 					return nil
@@ -76,13 +81,19 @@ func TestShownRowReachesEveryDocument(t *testing.T) {
 		p.Dirty.Sweep(pipeline.SweepMark{Collection: "a", Reason: "test"})
 		settle(t, p)
 		check(t, w)
+		mu.Lock()
 		most = 0
+		mu.Unlock()
 		editRow(w, p, "r", "new", 0)
 		settle(t, p)
 		check(t, w)
+		w.mu.Lock()
 		if got := w.vectors["a-1#1"].Data; got != "new" {
 			t.Errorf("the index holds %q of the row", got)
 		}
+		w.mu.Unlock()
+		mu.Lock()
+		defer mu.Unlock()
 		if limit := room + 2*page + 10; most > limit {
 			t.Errorf("%d documents were owed at once, want at most %d", most, limit)
 		}
@@ -155,7 +166,7 @@ func TestShownRowStaysOwedUntilSpread(t *testing.T) {
 		w.mu.Unlock()
 		die()
 
-		tries := 0
+		tries := 0 // of one spreader: no other hint is owed any more
 		p, die = life(func(_ context.Context, _ document.Key, cursor string) error {
 			if tries++; tries == 1 || tries == 3 {
 				return errNet
@@ -205,11 +216,12 @@ func TestShownRowLooksAgainAtWhatIsInHand(t *testing.T) {
 func TestShownRowsHoldNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		p := run(t, w, func(c *pipeline.Config) {
 			c.Readers, c.InFlight = 1, 2
 			c.Source = showingSource{c.Source, func(ctx context.Context, _ document.Key, _ string) error {
-				if down {
+				if down.Load() {
 					<-ctx.Done()
 					return ctx.Err()
 				}
@@ -227,7 +239,7 @@ func TestShownRowsHoldNobody(t *testing.T) {
 			t.Error("a document waits for hints of others")
 		}
 		w.mu.Unlock()
-		down = false
+		down.Store(false)
 		settle(t, p)
 		check(t, w)
 	})
@@ -237,9 +249,14 @@ func TestShownRowsHoldNobody(t *testing.T) {
 func TestSpreadFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
-		var err error = &failure.Error{Class: failure.Permanent, Rejected: true, Err: errors.New("no such thing")}
+		answer := make(chan error, 1)
+		answer <- &failure.Error{Class: failure.Permanent, Rejected: true, Err: errors.New("no such thing")}
 		p := run(t, w, func(c *pipeline.Config) {
-			c.Source = showingSource{c.Source, func(context.Context, document.Key, string) error { return err }}
+			c.Source = showingSource{c.Source, func(context.Context, document.Key, string) error {
+				err := <-answer
+				answer <- err // until there is another
+				return err
+			}}
 		})
 		hint := document.Key{Collection: "a", ID: "r", Via: "*rows"}
 		p.Dirty.Mark(pipeline.Marks{Keys: []document.Key{hint}})
@@ -247,23 +264,31 @@ func TestSpreadFailures(t *testing.T) {
 		if parked := p.Dirty.Parked(); len(parked) != 1 || parked[0].Key != hint {
 			t.Errorf("parked is %v", parked)
 		}
-		err = errNet
+		<-answer
+		answer <- errNet
 		p.Dirty.Mark(pipeline.Marks{Keys: []document.Key{hint}})
 		time.Sleep(5 * time.Second)
 		if s := p.Stats(); s.Owed != 1 || s.Parked != 0 {
 			t.Errorf("owed %d, parked %d; want it owed", s.Owed, s.Parked)
 		}
-		err = nil
+		<-answer
+		answer <- nil
 		settle(t, p)
 	})
 }
 
-// slowSource answers a second late.
+// slowSource answers a second late, and row-gone is gone.
 type slowSource struct{ pipeline.Source }
 
 func (s slowSource) Resolve(ctx context.Context, hints []document.Key) ([]document.Key, wal.Snapshot, error) {
 	time.Sleep(time.Second)
-	return s.Source.Resolve(ctx, hints)
+	owners, snapshot, err := s.Source.Resolve(ctx, hints)
+	for i, h := range hints {
+		if h.ID == "row-gone" && err == nil {
+			owners[i] = document.Key{}
+		}
+	}
+	return owners, snapshot, err
 }
 
 func (s slowSource) Showing(ctx context.Context, hint document.Key, cursor string, n int) ([]document.Key, string, wal.Snapshot, error) {
@@ -285,6 +310,12 @@ func TestCaughtUp(t *testing.T) {
 		"a row that it shows": func(_ *world, d *pipeline.Dirty) {
 			d.Mark(pipeline.Marks{Keys: []document.Key{{Collection: "a", ID: "r", Via: "*rows"}}})
 		},
+		"a hint of a row that is gone": func(_ *world, d *pipeline.Dirty) {
+			d.Mark(pipeline.Marks{Keys: []document.Key{{Collection: "a", ID: "row-gone", Via: "rows"}}})
+		},
+		"a first start": func(_ *world, d *pipeline.Dirty) {
+			d.Sweep(pipeline.SweepMark{Strength: owed.Prove, Reason: "first start"})
+		},
 		"a sweep": func(_ *world, d *pipeline.Dirty) {
 			d.Sweep(pipeline.SweepMark{Collection: "a", Reason: "test"})
 		},
@@ -292,7 +323,12 @@ func TestCaughtUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(1)
-				release := make(chan struct{})
+				release, released := make(chan struct{}), false
+				defer func() {
+					if !released {
+						close(release)
+					}
+				}()
 				p := run(t, w, func(c *pipeline.Config) {
 					c.Source = slowSource{c.Source}
 					embed := c.Embedder
@@ -304,14 +340,17 @@ func TestCaughtUp(t *testing.T) {
 				w.commit(map[document.Key]version{key("1"): {published: true, text: "one", shows: "r"}}, 0, false)
 				mark(w, p.Dirty)
 				reached := time.Now()
-				time.Sleep(10 * time.Second)
+				for range 200 {
+					time.Sleep(50 * time.Millisecond)
+					if !p.Dirty.OwedSince(reached) {
+						t.Fatal("called caught up while the document is not in the index")
+					}
+				}
 				if s := p.Stats(); s.Owed != 1 || len(s.Sweeps) != 0 || s.Claimed != 1 {
 					t.Errorf("owed %d, sweeps %v, claimed %d; want only the document", s.Owed, s.Sweeps, s.Claimed)
 				}
-				if !p.Dirty.OwedSince(reached) {
-					t.Error("called caught up while the document is not in the index")
-				}
 				close(release)
+				released = true
 				settle(t, p)
 				check(t, w)
 			})

@@ -145,6 +145,11 @@ var mutants = []mutant{
 		run: "TestShownRow",
 	},
 	{
+		name: "caught up while a first start's sweeps go on", file: "internal/pipeline/sweep.go",
+		old: "listed: true, since: sweep.Since})", new: "listed: true})",
+		run: "TestCaughtUp",
+	},
+	{
 		name: "caught up before the documents of a sweep are", file: "internal/pipeline/stats.go",
 		old: "		if one.older || one.swept || !one.Since.After(t) {\n", new: "		if !one.Since.After(t) {\n",
 		run: "TestCaughtUp",
