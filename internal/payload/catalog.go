@@ -3,7 +3,6 @@ package payload
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -33,10 +32,11 @@ const (
 
 // table is a table of Payload's schema and its place in a document's tree.
 type table struct {
-	oid     uint32
-	name    string
-	rows    float64 // the planner's estimate; negative when never analysed
-	columns []column
+	oid      uint32
+	name     string
+	rows     float64 // the planner's estimate; negative when never analysed
+	readable bool    // by the role that asks
+	columns  []column
 
 	kind     kind
 	parent   *table // owner, by a foreign key ON DELETE CASCADE; nil for a root
@@ -47,10 +47,11 @@ type table struct {
 }
 
 type column struct {
-	name string
-	typ  string // as format_type prints it, without modifier
-	enum bool
-	ref  bool // part of a foreign key
+	name   string
+	typ    string // as format_type prints it, without modifier
+	enum   bool
+	labels []string // of an enum of the schema, in order
+	ref    bool     // part of a foreign key
 }
 
 func (t *table) column(name string) *column {
@@ -81,18 +82,22 @@ type foreignKey struct {
 
 // catalog is the schema as pg_catalog has it. information_schema hides tables that one may not read.
 type catalog struct {
-	schema string
-	tables []*table // by name
-	byName map[string]*table
-	keys   []foreignKey // by name
-	slugs  []string     // that Payload's own tables spell out
+	schema  string
+	tables  []*table // by name
+	byName  map[string]*table
+	keys    []foreignKey // by name
+	locales []string     // of the project, in its order; nil when it has none
+	slugs   []string     // that Payload's own tables spell out
 }
 
 const tablesSQL = `select c.oid, c.relname, c.reltuples, pg_catalog.has_table_privilege(c.oid, 'SELECT')
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relkind in ('r', 'p') and not c.relispartition order by c.relname collate "C"`
 
-const columnsSQL = `select a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, null), t.typtype = 'e'
+const enumsSQL = `select t.oid, t.typname, array(select e.enumlabel::text from pg_catalog.pg_enum e where e.enumtypid = t.oid order by e.enumsortorder)
+from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace where n.nspname = $1 and t.typtype = 'e'`
+
+const columnsSQL = `select a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, null), t.typtype = 'e', t.oid
 from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_type t on t.oid = a.atttypid
 where n.nspname = $1 and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped order by a.attrelid, a.attnum`
@@ -103,31 +108,45 @@ from pg_catalog.pg_constraint f join pg_catalog.pg_class c on c.oid = f.conrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and f.contype = 'f' order by c.relname collate "C", f.conname collate "C"`
 
-// readCatalog reads the schema in one snapshot: three queries, however many tables there are.
+// localesEnum is the type of Payload's locale columns.
+const localesEnum = "_locales"
+
+// readCatalog reads the schema in one snapshot: four queries, however many tables there are.
 func readCatalog(ctx context.Context, q Querier, schema string) (*catalog, error) {
 	c := &catalog{schema: schema, byName: map[string]*table{}}
-	byOID := map[uint32]*table{}
-	preferences := false
+	byOID, labels := map[uint32]*table{}, map[uint32][]string{}
 
 	b := &pgx.Batch{}
 	b.Queue("begin isolation level repeatable read read only")
 	b.Queue(tablesSQL, schema).Query(func(rows pgx.Rows) error {
 		var t table
-		var readable bool
-		_, err := pgx.ForEachRow(rows, []any{&t.oid, &t.name, &t.rows, &readable}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&t.oid, &t.name, &t.rows, &t.readable}, func() error {
 			one := t
 			c.tables = append(c.tables, &one)
 			c.byName[one.name], byOID[one.oid] = &one, &one
-			preferences = preferences || readable && one.name == "payload_preferences"
+			return nil
+		})
+		return err
+	})
+	b.Queue(enumsSQL, schema).Query(func(rows pgx.Rows) error {
+		var oid uint32
+		var name string
+		var of []string
+		_, err := pgx.ForEachRow(rows, []any{&oid, &name, &of}, func() error {
+			labels[oid] = of
+			if name == localesEnum {
+				c.locales = of
+			}
 			return nil
 		})
 		return err
 	})
 	b.Queue(columnsSQL, schema).Query(func(rows pgx.Rows) error {
-		var oid uint32
+		var oid, typ uint32
 		var col column
-		_, err := pgx.ForEachRow(rows, []any{&oid, &col.name, &col.typ, &col.enum}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&oid, &col.name, &col.typ, &col.enum, &typ}, func() error {
 			if t := byOID[oid]; t != nil {
+				col.labels = labels[typ]
 				t.columns = append(t.columns, col)
 			}
 			return nil
@@ -160,27 +179,14 @@ func readCatalog(ctx context.Context, q Querier, schema string) (*catalog, error
 	if err := q.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("read the catalog of schema %s: %w", schema, err)
 	}
-	if preferences && c.byName["payload_preferences"].has("key") {
-		// Slugs as the admin panel spells them. It is a help, not a need.
-		if slugs, err := readSlugs(ctx, q, schema); err == nil {
-			c.slugs = slugs
+	for _, t := range c.tables {
+		// A type of another name is somebody else's doing, and in order all the same.
+		if col := t.column("_locale"); len(c.locales) == 0 && col != nil {
+			c.locales = col.labels
 		}
 	}
+	c.slugs = c.readSlugs(ctx, q)
 	return c, nil
-}
-
-// readSlugs reads the slugs of the collections and globals that someone has opened in the admin panel.
-func readSlugs(ctx context.Context, q Querier, schema string) (slugs []string, err error) {
-	b := &pgx.Batch{}
-	b.Queue(`select distinct regexp_replace(key, '^(collection|global)-', '') from ` +
-		pgx.Identifier{schema, "payload_preferences"}.Sanitize() +
-		` where key ~ '^(collection|global)-' and length(key) < 100 limit 10000`).Query(func(rows pgx.Rows) error {
-		slugs, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
-	})
-	err = q.SendBatch(ctx, b).Close()
-	slices.Sort(slugs)
-	return slugs, err
 }
 
 // link hangs every table under its owner and tells what each holds.

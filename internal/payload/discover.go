@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,9 +18,9 @@ type Config struct {
 	// Collections are slugs of collections or globals, spelled as in the Payload project. Empty means every
 	// collection with drafts.
 	Collections []string
-	Rules       map[string]Rules // by slug, of named collections
-	MaxDocument int              // bytes of a document's text columns; beyond, it is parked. 8 MiB when zero
-	MaxBatch    int              // bytes of the text columns of one batch; beyond, it is read in parts. 16 MiB when zero
+	Rules       map[string]Rules // by slug of an indexed collection
+	MaxDocument int              // bytes of all that is read of a document; beyond, it is parked. 8 MiB when zero
+	MaxBatch    int              // bytes of all that is read for one batch; beyond, it is read in parts. 16 MiB when zero
 	Logger      *slog.Logger     // nil discards
 }
 
@@ -52,11 +53,11 @@ func Discover(ctx context.Context, q Querier, cfg Config) (*Model, error) {
 	if err != nil {
 		return nil, classify(err, cfg.Schema, "")
 	}
-	return newModel(c, cfg)
+	return newModel(ctx, q, c, cfg)
 }
 
-// newModel makes a Model of a catalog.
-func newModel(c *catalog, cfg Config) (*Model, error) {
+// newModel makes a Model of a catalog. What it reads of q is only the spelling of names.
+func newModel(ctx context.Context, q Querier, c *catalog, cfg Config) (*Model, error) {
 	c.link()
 	if !slices.ContainsFunc(c.tables, func(t *table) bool { return t.kind == system }) {
 		return nil, fmt.Errorf("discover collections in schema %s: %w", cfg.Schema, ErrNotPayload)
@@ -66,13 +67,23 @@ func newModel(c *catalog, cfg Config) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	rules, err := rulesOf(all, chosen, cfg.Rules)
+	if err != nil {
+		return nil, err
+	}
 	m := &Model{schema: cfg.Schema, bySlug: map[string]*collection{}, byOID: map[uint32]*table{}, byName: c.byName, keys: c.keys}
 	for _, t := range c.tables {
 		m.byOID[t.oid] = t
 	}
 	for _, one := range chosen {
-		one.chooseFields()
-		one.ids = idTypeOf(one.IDType)
+		one.ids, one.codes = idTypeOf(one.IDType), c.locales
+		unproved, err := one.plan(rules[one], sampleNames(ctx, q, one))
+		if err != nil {
+			return nil, err
+		}
+		if len(unproved) > 0 {
+			cfg.Logger.Warn("rules name fields that the catalog does not show, and too few rows are there to tell", "collection", one.Slug, "rules", unproved)
+		}
 		one.sql = one.statements()
 		one.own(one.root)
 		m.collections = append(m.collections, one)
@@ -200,6 +211,28 @@ func find(all []candidate, slug string) (candidate, bool) {
 		}
 	}
 	return candidate{}, false
+}
+
+// rulesOf gives every collection its rules. A slug there is as exact as one that is named, so it settles a guess.
+func rulesOf(all []candidate, chosen []*collection, rules map[string]Rules) (map[*collection]Rules, error) {
+	out := map[*collection]Rules{}
+	for _, slug := range slices.Sorted(maps.Keys(rules)) {
+		c, ok := find(all, slug)
+		if !ok {
+			return nil, fmt.Errorf("rules: %w", unknownCollection(all, slug))
+		}
+		_, twice := out[c.collection]
+		switch {
+		case !slices.Contains(chosen, c.collection):
+			return nil, fmt.Errorf("%w: collection %q is not indexed; name it among the collections, or leave its rules out", ErrRules, slug)
+		case twice || c.Slug != slug && !c.SlugGuessed:
+			return nil, fmt.Errorf("%w: collection %q is called %q", ErrRules, slug, c.Slug)
+		case c.Slug != slug:
+			c.Slug, c.SlugGuessed = slug, false
+		}
+		out[c.collection] = rules[slug]
+	}
+	return out, nil
 }
 
 func unknownCollection(all []candidate, name string) error {

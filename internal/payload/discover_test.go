@@ -46,6 +46,7 @@ func TestEveryVersion(t *testing.T) {
 		t.Run("discover", func(t *testing.T) { testDiscover(t, pool) })
 		t.Run("published", func(t *testing.T) { testPublished(t, pool) })
 		t.Run("read", func(t *testing.T) { testRead(t, pool) })
+		t.Run("words", func(t *testing.T) { testWords(t, pool) })
 		t.Run("resolve", func(t *testing.T) { testResolve(t, pool) })
 	})
 }
@@ -53,13 +54,30 @@ func TestEveryVersion(t *testing.T) {
 func testDiscover(t *testing.T, pool *pgxpool.Pool) {
 	m := discover(t, pool, Config{})
 	want := []Collection{
-		{Slug: "blog-posts", SlugGuessed: true, Schema: "public", Table: "blog_posts", IDType: "integer", Drafts: true, Localized: true, Fields: []string{"title", "content", "summary_lead", "internal_ref"}},
-		{Slug: "doc-pages", SlugGuessed: true, Schema: "public", Table: "doc_pages", IDType: "integer", Drafts: true, Fields: []string{"title", "h1_title", "content", "body_h_t_m_l", "camel_c_a_s_e_field2", "snake_case_field"}},
-		{Slug: "events", Schema: "public", Table: "events", IDType: "integer", Drafts: true, Trash: true, Fields: []string{"title", "content"}},
+		{Slug: "blog-posts", SlugGuessed: true, Schema: "public", Table: "blog_posts", IDType: "integer", Drafts: true, Localized: true, Fields: []string{
+			"title", "content", "summary_lead", "internal_ref", "keywords", "labels", "notes.note", "steps.step", "summary_points.point",
+			"layout.text_section.heading", "layout.text_section.anchor", "layout.text_section.rows.cell",
+			"sections.promo.text", "sections.promo.keywords", "sections.promo.items.item",
+		}},
+		{
+			Slug: "doc-pages", SlugGuessed: true, Schema: "public", Table: "doc_pages", IDType: "integer", Drafts: true, Fields: []string{"title", "h1_title", "content", "body_h_t_m_l", "camel_c_a_s_e_field2", "snake_case_field"},
+			Skipped: []string{"u_r_l_path: an identifier, an address or internal, by its name", "private: an identifier, an address or internal, by its name"},
+		},
+		{Slug: "events", Schema: "public", Table: "events", IDType: "integer", Drafts: true, Trash: true, Fields: []string{"title", "content", "agenda.item"}},
 		{Slug: "news", Schema: "public", Table: "news", IDType: "integer", Drafts: true, Fields: []string{"title", "content"}},
 		{Slug: "posts", Schema: "public", Table: "posts", IDType: "integer", Drafts: true, Fields: []string{
 			"title", "content", "description", "excerpt_short_text", "excerpt_long_text", "seo_meta_meta_title", "seo_meta_meta_description",
-			"side_note", "deep_group_inner_group_note_text", "collapsed_text", "row_text", "extra_j_s_o_n", "snippet",
+			"side_note", "deep_group_inner_group_note_text", "collapsed_text", "row_text", "extra_j_s_o_n", "snippet", "tags",
+			"deep_group_inner_group_bullets.bullet", "faq_items.question", "faq_items.answer", "faq_items.sources.title",
+			"layout.fgrid.intro", "layout.fgrid.items.name", "layout.fgrid.items.detail",
+			"layout.hero.heading", "layout.hero.sub_heading", "layout.hero.body", "layout.hero.ctaLinks.label", "layout.hero.ctaLinks.keywords", "layout.hero.ctaLinks.sub_links.label",
+			"layout.quote_block.quote", "layout.quote_block.author", "layout.quote_block.cite_source",
+			"layout.two_columns.columns.content.quote_block.quote", "layout.two_columns.columns.content.quote_block.author", "layout.two_columns.columns.content.quote_block.cite_source",
+			"layout.two_columns.columns.content.text_block.text",
+		}, Skipped: []string{
+			"slug: an identifier, an address or internal, by its name", "tone: a choice", "audience: a choice",
+			"contact_email: an identifier, an address or internal, by its name", "hero.cta_links.link_u_r_l: an identifier, an address or internal, by its name",
+			"hero.cta_links.kind: a choice", "two_columns.columns.width: a choice",
 		}},
 	}
 	if diff := cmp.Diff(want, m.Collections()); diff != "" {
@@ -148,7 +166,7 @@ func TestFingerprint(t *testing.T) {
 			t.Errorf("%s: the fingerprint of %s is the same: %v", what, slug, got)
 		}
 	}
-	exec(t, pool, `alter table posts add column likes integer, add column other_slug varchar`, `create table posts_more (_order int, _parent_id int references posts(id) on delete cascade, id varchar primary key)`)
+	exec(t, pool, `alter table posts add column likes integer, add column other_slug varchar`, `create table posts_more ("order" int, parent_id int references posts(id) on delete cascade, value varchar, id serial primary key)`)
 	same(t, "columns that are not text", "posts", true)
 	exec(t, pool, `alter table posts add column teaser varchar`)
 	same(t, "a text column", "posts", false)
@@ -170,5 +188,47 @@ func TestColumnNames(t *testing.T) {
 		if got := isTextName(name); got != want {
 			t.Errorf("isTextName(%q) = %v", name, got)
 		}
+	}
+}
+
+// TestSlugsThatTheDatabaseSpells: what Payload's own tables say of slugs is exact; what cannot be read is left out.
+func TestSlugsThatTheDatabaseSpells(t *testing.T) {
+	for name, sql := range map[string]string{
+		"preferences":      `insert into payload_preferences (key) values ('collection-docPages')`,
+		"locked documents": `insert into payload_locked_documents (global_slug) values ('docPages')`,
+		"jobs":             `insert into payload_jobs (input) values ('{"doc": {"relationTo": "docPages", "value": 1}}'), ('[]'), (null), ('{"doc": 1}')`,
+	} {
+		db := pgtest.New(t)
+		payloadtest.LoadDump(t, db)
+		pool := db.Pool(t)
+		exec(t, pool, `delete from payload_jobs`, sql)
+		guessed := func(pool *pgxpool.Pool) bool {
+			for _, c := range discover(t, pool, Config{}).Collections() {
+				if c.Table == "doc_pages" {
+					return c.SlugGuessed || c.Slug != "docPages"
+				}
+			}
+			t.Fatal("no doc_pages")
+			return false
+		}
+		if guessed(pool) {
+			t.Errorf("%s: the slug is a guess", name)
+		}
+		role := "poor_" + db.Name
+		exec(t, pool, `create role `+quoted(role)+` login`)
+		t.Cleanup(func() { exec(t, pool, `drop role `+quoted(role)) })
+		cfg, err := pgxpool.ParseConfig(db.URI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.ConnConfig.User = role
+		poor, err := pgxpool.NewWithConfig(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !guessed(poor) {
+			t.Errorf("%s: a role that may read nothing knows the slug", name)
+		}
+		poor.Close()
 	}
 }

@@ -11,6 +11,12 @@
 // The one invariant: a change that Payload makes to a published document always yields its key, or a hint that leads
 // to it, or a sweep of its collection. Text is never taken from the log.
 //
-// Limits of this stage: the text is that of the root table and its locales; blocks, arrays and hasMany fields are
-// followed in the log but not read.
+// A document is read as a tree: one query for each table that can hold text or lead to such, whatever the number of
+// documents, and rows are hung on each other as Payload does it. A hasMany field's row, or a block in a block, is named by a path
+// ("layout.2.columns.0.content"); Payload leaves rows behind at paths that lead nowhere any more, and those are dead.
+//
+// Rules choose what of it is text. Without them names and types do: see whyNot.
+//
+// Limits: with blocksAsJSON the choice of a select is a string as any other, so that only its field's name can tell it; and a hasMany
+// field that the project has dropped is text as long as its rows are there.
 package payload

@@ -1,6 +1,7 @@
 package payload
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func modelOf(t testing.TB, spec string) *Model {
 			c.keys = append(c.keys, foreignKey{from: one, to: c.byName[parent], column: via, cascades: true})
 		}
 	}
-	m, err := newModel(c, Config{}.withDefaults())
+	m, err := newModel(context.Background(), nil, c, Config{}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package payload
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +12,7 @@ import (
 )
 
 // walkerVersion changes when the same rows would give other text.
-const walkerVersion = 1
+const walkerVersion = 2
 
 // Collection is a collection that is indexed, or a global: that is a collection of one document.
 type Collection struct {
@@ -25,8 +26,11 @@ type Collection struct {
 	StatusPerLocale bool // each locale is published by itself
 	Trash           bool
 	Localized       bool
-	// Fields are the columns that are embedded, in order. A jsonb column counts only where its value is rich text.
+	// Fields are what is embedded, in order, as Payload's paths as far as the database has their spelling: columns by their
+	// names, "faq_items.answer", "layout.hero.heading". A jsonb column counts only where its value is rich text or blocks.
 	Fields []string
+	// Skipped are fields that are not embedded and why, "slug: an identifier, …".
+	Skipped []string
 }
 
 // Table names a table.
@@ -46,19 +50,16 @@ type Model struct {
 type collection struct {
 	Collection
 	root    *table
-	locales *table // nil when it has none that matters
-	titles  []field
-	text    []field // after the titles, in order
+	locales *table // right below the root; nil when it has none that matters
+	rules   Rules
+	sel     *selection // of the rules; nil when they choose nothing
+	where   string     // of the rules, as SQL
+	codes   []string   // the project's locales, in its order
+	parts   []*part    // the root's first, a parent's before its children's
+	titles  []*spot    // of the root, best first
+	metas   []meta
 	ids     idType
 	sql     statements
-}
-
-// field is a column that can be text.
-type field struct {
-	name      string
-	localized bool // it is in the locales table
-	json      bool
-	at        int // position in its table's query
 }
 
 // Collections lists what is indexed, by slug.
@@ -66,7 +67,7 @@ func (m *Model) Collections() []Collection {
 	out := make([]Collection, len(m.collections))
 	for i, c := range m.collections {
 		out[i] = c.Collection
-		out[i].Fields = slices.Clone(c.Fields)
+		out[i].Fields, out[i].Skipped = slices.Clone(c.Fields), slices.Clone(c.Skipped)
 	}
 	return out
 }
@@ -108,13 +109,15 @@ func (m *Model) Fingerprint(slug string) string {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "walker %d, %v %v %v %v\n", walkerVersion, c.Drafts, c.StatusPerLocale, c.Trash, c.Localized)
-	for _, list := range [][]field{c.titles, c.text} {
-		for _, f := range list {
-			fmt.Fprintf(&b, "%q %v %v\n", f.name, f.localized, f.json)
+	fmt.Fprintf(&b, "walker %d, %v %v %v %v %s\n", walkerVersion, c.Drafts, c.StatusPerLocale, c.Trash, c.Localized, c.where)
+	for _, p := range c.parts {
+		fmt.Fprintf(&b, "%q %d %q %v\n", p.name, p.kind, p.key, p.localized)
+		for _, f := range p.fields {
+			fmt.Fprintf(&b, "%q %s %v %v\n", f.name, f.typ, f.text, f.whole)
 		}
-		b.WriteByte('\n')
 	}
+	rules, _ := json.Marshal(c.rules) // strings, numbers and maps of them
+	b.Write(rules)
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:16])
 }
@@ -147,61 +150,4 @@ func (m *Model) table(oid uint32, name string) *table {
 		return t
 	}
 	return m.byName[name]
-}
-
-// chooseFields decides what is text: title-like columns first, then localized ones, then the rest, in table order.
-func (c *collection) chooseFields() {
-	upload := c.root.has("filename", "mime_type", "filesize")
-	add := func(t *table, localized bool) {
-		at := 0
-		for _, col := range t.columns {
-			json := col.typ == "jsonb"
-			if !json && col.typ != "character varying" && col.typ != "text" || col.ref || !isTextName(col.name) {
-				continue
-			}
-			if upload && (strings.HasPrefix(col.name, "sizes_") || col.name == "prefix") {
-				continue
-			}
-			c.text = append(c.text, field{name: col.name, localized: localized, json: json, at: at})
-			at++
-		}
-	}
-	if c.locales != nil {
-		add(c.locales, true)
-		if len(c.text) == 0 && !c.StatusPerLocale {
-			c.locales = nil
-		}
-	}
-	c.Localized = c.locales != nil
-	add(c.root, false)
-
-	rest := c.text[:0:0]
-	for _, f := range c.text {
-		if !f.json && titleRank(f.name) >= 0 {
-			c.titles = append(c.titles, f)
-		} else {
-			rest = append(rest, f)
-		}
-	}
-	c.text = rest
-	slices.SortStableFunc(c.titles, func(a, b field) int { return titleRank(a.name) - titleRank(b.name) })
-	for _, list := range [][]field{c.titles, c.text} {
-		for _, f := range list {
-			c.Fields = append(c.Fields, f.name)
-		}
-	}
-}
-
-// columns returns the columns that the query of the root or of the locales returns, in its order.
-func (c *collection) columns(localized bool) []field {
-	var out []field
-	for _, list := range [][]field{c.titles, c.text} {
-		for _, f := range list {
-			if f.localized == localized {
-				out = append(out, f)
-			}
-		}
-	}
-	slices.SortFunc(out, func(a, b field) int { return a.at - b.at })
-	return out
 }

@@ -12,6 +12,12 @@ var never = set("id ids uuid guid slug slugs email emails mail url urls uri href
 // secret are words that make a name secret-looking wherever they stand.
 var secret = set("password passwd passphrase secret secrets token tokens apikey credential credentials hash")
 
+// keyOf are words that make a secret with "key" after them, secretEnd those that make one at the end.
+var (
+	keyOf     = set("api private secret access encryption signing auth")
+	secretEnd = set("salt otp apikeys tokens pin")
+)
+
 // choices are the names of selects, which inside rich text cannot be told from text but by their short values.
 var choices = set("tone variant style size layout align alignment color colour theme type kind position width height icon " +
 	"target rel language lang locale appearance format level status mode direction columns background class classname")
@@ -22,6 +28,21 @@ func set(words string) map[string]bool {
 		m[w] = true
 	}
 	return m
+}
+
+// isSecret says whether a snake-case name looks like that of a secret: then nothing of it is ever text, and no rule can
+// make it.
+func isSecret(column string) bool {
+	w := wordsOf(column)
+	for i, one := range w {
+		if secret[one] {
+			return true
+		}
+		if one == "key" && i > 0 && keyOf[w[i-1]] {
+			return true
+		}
+	}
+	return len(w) > 0 && secretEnd[w[len(w)-1]]
 }
 
 // wordsOf splits a snake-case name. Runs of single letters are one word: Payload writes thumbnailURL thumbnail_u_r_l.
@@ -49,11 +70,11 @@ func isTextName(column string) bool {
 		return false
 	}
 	w := wordsOf(column)
-	if len(w) == 0 || never[w[len(w)-1]] {
+	if len(w) == 0 || never[w[len(w)-1]] || isSecret(column) {
 		return false
 	}
 	for i := range w {
-		if secret[w[i]] || i > 0 && (w[i-1] == "api" && w[i] == "key" || w[i-1] == "mime" && w[i] == "type") {
+		if i > 0 && w[i-1] == "mime" && w[i] == "type" {
 			return false
 		}
 	}

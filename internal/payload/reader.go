@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -122,57 +121,33 @@ func (r *Reader) Read(ctx context.Context, keys []document.Key) ([]document.Docu
 	for i, k := range keys {
 		out[i].Key = k
 	}
+	bounds := &bounds{cfg: r.cfg, documents: len(keys)}
 	var queries []query
-	var raws []map[string]*raw
-	total := 0
-	batches := m.batches(keys)
-	// took bounds a document, and all of them together.
-	took := func(b *batch, one *raw, stored []byte, columns [][]byte) error {
-		n := 0
-		for _, v := range columns {
-			n += len(v)
+	var readings []*reading
+	for _, b := range m.batches(keys) {
+		one := newReading(b, bounds)
+		readings = append(readings, one)
+		for _, p := range b.parts {
+			queries = append(queries, query{p.sql, []any{b.ids, r.cfg.MaxDocument}, func(v [][]byte) error { return one.take(p, v) }})
 		}
-		size, _ := strconv.Atoi(string(stored))
-		one.size, total = one.size+max(n, size), total+n
-		if one.size > r.cfg.MaxDocument {
-			return permanent(fmt.Errorf("%s/%s has more than %d bytes of text", b.Slug, one.id, r.cfg.MaxDocument))
-		}
-		if total > r.cfg.MaxBatch && len(keys) > 1 {
-			return permanent(fmt.Errorf("%d documents have more than %d bytes of text together", len(keys), r.cfg.MaxBatch))
-		}
-		return nil
-	}
-	for _, b := range batches {
-		found := make(map[string]*raw, len(b.ids))
-		raws = append(raws, found)
-		queries = append(queries, query{b.sql.roots, []any{b.ids, r.cfg.MaxDocument}, func(v [][]byte) error {
-			one := &raw{id: string(v[0]), updated: string(v[1]), root: cells(v[3:])}
-			found[one.id] = one
-			return took(b, one, v[2], v[3:])
-		}})
-		if b.sql.locales == "" {
-			continue
-		}
-		queries = append(queries, query{b.sql.locales, []any{b.ids, r.cfg.MaxDocument}, func(v [][]byte) error {
-			one := found[string(v[0])]
-			if one == nil {
-				return nil // its root is not published
-			}
-			one.locales = append(one.locales, localized{string(v[1]), cells(v[3:])})
-			return took(b, one, v[2], v[3:])
-		}})
 	}
 	snapshot, err := r.look(ctx, m, queries)
 	if err != nil {
 		return nil, wal.Snapshot{}, fmt.Errorf("read %d documents: %w", len(keys), err)
 	}
-	for i, b := range batches {
-		for id, one := range raws[i] {
-			entries, err := b.entries(one)
-			if err != nil {
-				return nil, wal.Snapshot{}, fmt.Errorf("read %s/%s: %w", b.Slug, id, err)
+	for _, one := range readings {
+		w := &writer{collection: one.collection, root: one.sel.place(one.parts[0], nil)}
+		for _, id := range one.ids {
+			doc := one.docs[id]
+			if doc == nil {
+				continue
 			}
-			for _, at := range b.at[id] {
+			one.grow(doc)
+			entries, err := w.entries(doc)
+			if err != nil {
+				return nil, wal.Snapshot{}, fmt.Errorf("read %s/%s: %w", w.Slug, id, err)
+			}
+			for _, at := range one.at[id] {
 				out[at].Entries = entries
 			}
 		}

@@ -293,6 +293,20 @@ func TestStatusPerLocale(t *testing.T) {
 	}
 }
 
+// TestStatusOfEachLocale: a locale that is not published is not there, also of a document that is live in another, and
+// where nothing is localized but the status.
+func TestStatusOfEachLocale(t *testing.T) {
+	pool := build(t, "public", `create table posts (id serial primary key, title varchar)`, `create table news (id serial primary key, title varchar)`,
+		`create table posts_locales (lead varchar, _status status default 'draft', id serial primary key, _locale locale not null, _parent_id int not null references posts(id) on delete cascade)`,
+		`create table news_locales (_status status default 'draft', id serial primary key, _locale locale not null, _parent_id int not null references news(id) on delete cascade)`,
+		`insert into posts (title) values ('T')`, `insert into news (title) values ('N')`, `insert into posts_locales (_parent_id, _locale, lead, _status) values (1, 'en', 'EN', 'published'), (1, 'de', 'DE', 'draft')`,
+		`insert into news_locales (_parent_id, _locale, _status) values (1, 'en', 'published'), (1, 'de', 'draft'), (1, 'fr', 'published')`)
+	r := NewReader(pool, discover(t, pool, Config{}), Config{})
+	if diff := cmp.Diff([]string{"en:T", "en:N", "fr:N"}, titlesOf(read(t, r, "posts", "1")[0], read(t, r, "news", "1")[0])); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestLocalized(t *testing.T) {
 	pool := build(t, "public", `create table posts (id serial primary key, byline varchar, _status status default 'published')`,
 		`create table posts_locales (title varchar, id serial primary key, _locale locale not null, _parent_id int not null references posts(id) on delete cascade)`,

@@ -46,7 +46,7 @@ func TestSaysWhatPayloadSays(t *testing.T) {
 			t.Errorf("%s: ok %v, err %v", c.Name, ok, err)
 			continue
 		}
-		ours := plain(rich.Blocks)
+		ours := plainOf(rich.Blocks)
 		if !within([]rune(strip(c.Plaintext)), []rune(strip(ours))) {
 			t.Errorf("%s: letters of %q are missing from %q", c.Name, c.Plaintext, ours)
 		}
@@ -94,15 +94,15 @@ func quotedCell(s string) string {
 	return "`" + strings.ReplaceAll(strconv.Quote(s), "|", `\|`) + "`"
 }
 
-var marker = regexp.MustCompile(`^ *(- \[[ x]\] |- |\d+\. )?`)
+var listMarker = regexp.MustCompile(`^ *(- \[[ x]\] |- |\d+\. )?`)
 
 // plain writes blocks without our Markdown, as Payload's converter would: no markers, no rule under a table's header.
-func plain(blocks []document.Block) string {
+func plainOf(blocks []document.Block) string {
 	var out []string
 	for _, b := range blocks {
 		switch b.Kind {
 		case document.Item:
-			out = append(out, marker.ReplaceAllString(b.Text, ""))
+			out = append(out, listMarker.ReplaceAllString(b.Text, ""))
 		case document.Table:
 			for i, row := range strings.Split(b.Text, "\n") {
 				if i != 1 {

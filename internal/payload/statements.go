@@ -10,11 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// statements are a collection's queries, written once: pgx prepares each once per connection. Every value is
-// returned as text, so that it is the same bytes in every protocol mode, poolers' included.
+// statements are a collection's queries but for those that read its parts, written once: pgx prepares each once per
+// connection. Every value is returned as text, so that it is the same bytes in every protocol mode, poolers' included.
 type statements struct {
-	roots   string            // $1 ids, $2 bytes: published roots: id, updated_at, size, text columns
-	locales string            // $1 ids, $2 bytes: their locales: id, locale, size, text columns; empty when there are none
 	live    string            // $1 ids: the published among them
 	first   string            // $1 n: the first published ids
 	after   string            // $1 n, $2 id: the published ids after it
@@ -25,16 +23,8 @@ type statements struct {
 func (c *collection) statements() statements {
 	ids := fmt.Sprintf(" = any(%s)", c.ids.array("$1"))
 	from := quoted(c.Schema, c.root.name) + " t"
-	updated := "null::text"
-	if col := c.root.column("updated_at"); col != nil && strings.HasPrefix(col.typ, "timestamp") {
-		updated = `to_char(t.updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
-		if col.typ == "timestamp without time zone" {
-			updated = `to_char(t.updated_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
-		}
-	}
 	id := c.ids.value("t.id")
 	s := statements{
-		roots:   c.selectText("t.id::text, "+updated, c.root.name, false, id+ids+c.isLive()),
 		live:    "select t.id::text from " + from + " where " + id + ids + c.isLive(),
 		count:   "select 1 from " + from + " where true" + c.isLive(),
 		resolve: map[string]string{},
@@ -42,14 +32,6 @@ func (c *collection) statements() statements {
 	page := " order by " + id + " limit $1"
 	s.first = "select t.id::text from " + from + " where true" + c.isLive() + page
 	s.after = "select t.id::text from " + from + " where " + id + " > " + c.ids.scalar("$2") + c.isLive() + page
-	if c.locales != nil {
-		status := ""
-		if c.StatusPerLocale {
-			status = " and t._status = 'published'"
-		}
-		s.locales = c.selectText("t._parent_id::text, t._locale::text", c.locales.name, true,
-			c.ids.value("t._parent_id")+ids+status) + " order by t._parent_id, t._locale"
-	}
 	c.resolvers(c.root, s.resolve)
 	return s
 }
@@ -66,25 +48,130 @@ func (c *collection) isLive() string {
 	if c.Trash {
 		live += " and t.deleted_at is null"
 	}
-	return live
+	return live + c.where
 }
 
-// selectText selects the text columns of a table, none of them when a row's are larger than $2 bytes as stored; jsonb
-// only where it may be rich text.
-func (c *collection) selectText(first, name string, localized bool, where string) string {
-	size, columns := "0", ""
-	for _, f := range c.columns(localized) {
+// heads are the columns before the fields of every query of a part.
+const (
+	headRoot   = iota // the document's id
+	headParent        // the id of the row above; null for the root
+	headID            // null where nothing can be below
+	headOrder
+	headPath // of a block or a list; of the root the time of its last change
+	headLocale
+	headSize // of the fields, as stored
+	heads
+)
+
+// selects writes the query of a part. $1 are the documents' ids; no field of a row travels when they are larger than $2
+// bytes together, as stored.
+func (c *collection) selects(p *part) string {
+	ids := fmt.Sprintf(" = any(%s)", c.ids.array("$1"))
+	from, rootID := quoted(c.Schema, p.name)+" t", "t.id"
+	where := c.isLive()
+	if p.above != nil {
+		last := "t"
+		for up, n := p, 1; up.above.above != nil; up, n = up.above, n+1 {
+			next := fmt.Sprintf("p%d", n)
+			from += fmt.Sprintf(" join %s %s on %s.id = %s.%s", quoted(c.Schema, up.above.name), next, next, last, quoted(up.via))
+			last = next
+		}
+		via := p
+		for via.above.above != nil {
+			via = via.above
+		}
+		rootID, where = last+"."+quoted(via.via), ""
+		if p.kind == locales && p.above.above == nil && c.StatusPerLocale {
+			where = " and t._status = 'published'"
+		}
+	}
+	where = c.ids.value(rootID) + ids + where
+	head := make([]string, heads)
+	for i := range head {
+		head[i] = "null::text"
+	}
+	head[headRoot] = rootID + "::text"
+	own := func(at int, columns ...string) {
+		for _, name := range columns {
+			if p.has(name) {
+				head[at] = "t." + quoted(name) + "::text"
+				return
+			}
+		}
+	}
+	if p.above == nil {
+		head[headPath] = updated(p.column("updated_at"))
+	} else {
+		head[headParent] = "t." + quoted(p.via) + "::text"
+		own(headOrder, "_order", "order")
+		own(headPath, "_path", "path")
+		own(headLocale, "_locale", "locale")
+		if p.kind == array || p.kind == block {
+			own(headID, "id")
+		}
+	}
+	size, inner, columns := "0", "", ""
+	for i, h := range head {
+		if i != headSize {
+			inner += fmt.Sprintf("%s as h%d, ", h, i)
+		}
+	}
+	for i, f := range p.fields {
 		col := "t." + quoted(f.name)
 		size += " + coalesce(pg_column_size(" + col + "), 0)"
-		isText := ""
-		if f.json {
-			isText = " and (jsonb_typeof(" + col + ") = 'array' or " + col + " #>> '{root,type}' = 'root')"
-		}
-		columns += ", case when s.size <= $2::bigint" + isText + " then " + col + "::text end"
+		inner += fmt.Sprintf("%s as c%d, ", col, i)
+		at := fmt.Sprintf("s.c%d", i)
+		columns += ", case when s.size <= $2::bigint" + f.onlyIf(at) + " then " + textOf(f.column, at) + " end"
 	}
 	// offset 0 keeps the planner from computing the size anew for every column.
-	return "select " + first + ", s.size::text" + columns + " from " + quoted(c.Schema, name) + " t, lateral (select (" + size +
-		")::bigint as size offset 0) s where $2::bigint > 0 and " + where
+	query := func(and string) string {
+		return "select s.h0, s.h1, s.h2, s.h3, s.h4, s.h5, s.size::text" + columns + " from (select " + inner + "(" + size + ")::bigint as size from " + from +
+			" where " + where + and + " offset 0) s where $2::bigint > 0"
+	}
+	if p.kind == texts || p.kind == numbers {
+		// Their only index begins with the order: naming the usual ones makes it serve.
+		return query(` and t."order" = any('{`+usualOrders+`}'::int[])`) + " union all " + query(` and t."order" > `+strconv.Itoa(maxUsual))
+	}
+	return query("")
+}
+
+// maxUsual is how many values the hasMany fields of most documents have at most.
+const maxUsual = 32
+
+var usualOrders = func() string {
+	var n []string
+	for i := range maxUsual + 1 {
+		n = append(n, strconv.Itoa(i))
+	}
+	return strings.Join(n, ",")
+}()
+
+// updated is the time of a row's last change as text.
+func updated(col *column) string {
+	if col == nil || !strings.HasPrefix(col.typ, "timestamp") {
+		return "null::text"
+	}
+	return textOf(col, "t."+quoted(col.name))
+}
+
+// textOf is a value as text, times as Payload prints them.
+func textOf(col *column, at string) string {
+	switch col.typ {
+	case "timestamp with time zone":
+		at += " at time zone 'UTC'"
+	case "timestamp without time zone":
+	default:
+		return at + "::text"
+	}
+	return "to_char(" + at + `, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+}
+
+// onlyIf keeps JSON at home that cannot be rich text or blocks, unless it was asked for.
+func (f *field) onlyIf(at string) string {
+	if !f.json || f.whole {
+		return ""
+	}
+	return " and (jsonb_typeof(" + at + ") = 'array' or " + at + " #>> '{root,type}' = 'root')"
 }
 
 // resolvers writes the queries that lead from the rows of tables below t's children up to the root.

@@ -315,6 +315,16 @@ var mutants = []mutant{
 		run: "TestStatus|TestReader|TestRead",
 	},
 	{
+		name: "a hasMany row that Payload has left behind is text", file: "internal/payload/rows.go",
+		old: "	at[key] = r\n	return r\n", new: "	return doc.root\n",
+		run: "TestLivePaths",
+	},
+	{
+		name: "a locale that is not published is embedded", file: "internal/payload/statements.go",
+		old: "where = \" and t._status = 'published'\"", new: "where = \"\"",
+		run: "TestStatusOfEachLocale",
+	},
+	{
 		name: "a child row deleted alone owes nothing", file: "internal/payload/marks.go",
 		old: "		if s.deleted && !s.named {\n", new: "		if false {\n",
 		run: "TestMarks",

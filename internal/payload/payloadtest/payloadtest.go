@@ -38,6 +38,18 @@ func Expected(t testing.TB) map[string]map[string][]map[string]any {
 	return all.Collections
 }
 
+// ExpectedGlobals is what payload.findGlobal returned, by global, with all locales.
+func ExpectedGlobals(t testing.TB) map[string]map[string]any {
+	t.Helper()
+	var all struct {
+		Globals map[string]map[string]any `json:"globals"`
+	}
+	if err := json.Unmarshal(expected, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all.Globals
+}
+
 // LoadDump fills an empty database of a test.
 func LoadDump(t testing.TB, db *pgtest.DB) {
 	t.Helper()
