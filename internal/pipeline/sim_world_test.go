@@ -302,9 +302,13 @@ func (w *world) claim() (*incarnation, owed.State) {
 			s.Paged++ // left in the store
 			continue
 		}
+		d.XIDs = slices.Clone(d.XIDs) // read from the store, and nobody else's
 		s.Debts = append(s.Debts, d)
 	}
-	s.Sweeps = slices.Collect(maps.Values(w.sweeps))
+	for _, sweep := range w.sweeps {
+		sweep.XIDs = slices.Clone(sweep.XIDs)
+		s.Sweeps = append(s.Sweeps, sweep)
+	}
 	s.Parked = slices.Collect(maps.Values(w.parked))
 	return &incarnation{w: w, epoch: w.epoch, space: w.space}, s
 }
