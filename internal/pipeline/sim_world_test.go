@@ -803,7 +803,9 @@ func (i *incarnation) Owed(_ context.Context, after document.Key, n int) ([]owed
 	var page []owed.Debt
 	for _, key := range slices.SortedFunc(maps.Keys(i.w.debts), compareKeys) {
 		if compareKeys(key, after) > 0 && len(page) < n {
-			page = append(page, i.w.debts[key])
+			d := i.w.debts[key]
+			d.XIDs = slices.Clone(d.XIDs)
+			page = append(page, d)
 		}
 	}
 	return page, nil
