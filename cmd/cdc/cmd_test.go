@@ -89,6 +89,7 @@ func TestMistakes(t *testing.T) {
 		"duration":         {[]string{nowhere, "CDC_INDEX_TIMEOUT=5"}, []string{"status"}, "CDC_INDEX_TIMEOUT"},
 		"index":            {[]string{nowhere, "CDC_INDEX=pinecone"}, []string{"status"}, "this version knows upstash only"},
 		"Payload's schema": {[]string{nowhere, "CDC_STATE_SCHEMA=public"}, []string{"status"}, "Payload's own schema"},
+		"on gap":           {[]string{nowhere, "CDC_ON_GAP=ignore"}, []string{"status"}, "want repair or stop"},
 		"level":            {[]string{nowhere, "CDC_LOG_LEVEL=loud"}, []string{"status"}, "want debug, info, warn or error"},
 		"no index":         {[]string{nowhere}, []string{"run"}, "UPSTASH_VECTOR_REST_URL is not set"},
 		"no key":           {[]string{nowhere, "UPSTASH_VECTOR_REST_URL=http://127.0.0.1:1", "UPSTASH_VECTOR_REST_TOKEN=t"}, []string{"run"}, "OPENAI_API_KEY is not set"},

@@ -39,6 +39,7 @@ type settings struct {
 	Publication    string   `env:"CDC_PUBLICATION" envDefault:"payload_cdc" help:"publication"`
 	Collections    []string `env:"CDC_COLLECTIONS" help:"slugs to index, as in the Payload project, joined by commas; every collection with drafts by default"`
 	File           string   `env:"CDC_CONFIG" help:"YAML file that says, by collection, what is embedded and how; none by default"`
+	OnGap          string   `env:"CDC_ON_GAP" envDefault:"repair" help:"when changes may have been missed: repair compares everything and makes it right, stop ends instead"`
 
 	OpenAIKey       string `env:"OPENAI_API_KEY" secret:"all" help:"key of the embedding provider"`
 	OpenAIBaseURL   string `env:"OPENAI_BASE_URL" secret:"uri" help:"any OpenAI-compatible server, with its /v1; OpenAI by default"`
@@ -181,6 +182,8 @@ func (s settings) check() error {
 		return fmt.Errorf("CDC_INDEX=%s: this version knows upstash only", s.Index)
 	case s.StateSchema == s.PayloadSchema:
 		return fmt.Errorf("CDC_STATE_SCHEMA=%s is Payload's own schema: Payload's dev push drops tables there that it does not know; give another", s.StateSchema)
+	case !slices.Contains([]string{daemon.Mend, daemon.Stop}, s.OnGap):
+		return fmt.Errorf("CDC_ON_GAP=%s: want repair or stop", s.OnGap)
 	case s.EmbedDimensions < 1:
 		return fmt.Errorf("CDC_EMBED_DIMENSIONS=%d: must be positive", s.EmbedDimensions)
 	case s.IndexTimeout < 100*time.Millisecond:
@@ -235,7 +238,7 @@ func (s settings) daemon(logs io.Writer) daemon.Config {
 		StateSchema: s.StateSchema, Slot: s.Slot, Publication: s.Publication, Collections: s.Collections, Settings: s.ByCollection,
 		OpenAIKey: s.OpenAIKey, OpenAIBaseURL: s.OpenAIBaseURL, EmbedModel: s.EmbedModel, EmbedDimensions: s.EmbedDimensions,
 		UpstashURL: s.UpstashURL, UpstashToken: s.UpstashToken, UpstashNamespace: s.UpstashNamespace, IndexTimeout: s.IndexTimeout,
-		MemoryLimit: s.memoryLimit(), HTTPAddr: addr, Version: version, Logger: s.logger(logs),
+		OnGap: s.OnGap, MemoryLimit: s.memoryLimit(), HTTPAddr: addr, Version: version, Logger: s.logger(logs),
 	}
 }
 

@@ -36,7 +36,7 @@ on from its checkpoint and loses nothing. A second instance waits and takes over
 		cfg := s.daemon(c.ErrOrStderr())
 		cfg.UntilCaughtUp = until != ""
 		if os.Getenv("GOMEMLIMIT") == "" {
-			debug.SetMemoryLimit(cfg.MemoryLimit - cfg.MemoryLimit/10) // the rest is what Go does not count
+			debug.SetMemoryLimit(cfg.MemoryLimit / 5 * 4) // the rest is what Go does not count, and a margin
 		}
 		return daemon.Run(c.Context(), cfg)
 	}

@@ -12,9 +12,10 @@ type facts struct {
 	State       State
 	Lines       []fact
 	Paused      []string
-	Sweeps      *grid // nil when there are none
+	Findings    []fact // what, and its remedy
+	Sweeps      *grid  // nil when there are none
 	Collections *grid
-	Note        string // below Collections; empty when there is nothing to explain
+	Notes       []string // below Collections
 }
 
 type fact struct{ Name, Text string }
@@ -120,8 +121,11 @@ func (s Status) facts() facts {
 	for _, p := range s.Paused {
 		f.Paused = append(f.Paused, p.words(now))
 	}
+	for _, one := range s.Findings {
+		f.Findings = append(f.Findings, fact{oneLine(one.What), oneLine(one.Remedy)})
+	}
 	f.Sweeps = sweepGrid(s.Owed.Sweeps, now)
-	f.Collections, f.Note = collectionGrid(s.Collections)
+	f.Collections, f.Notes = collectionGrid(s.Collections)
 	return f
 }
 
@@ -190,19 +194,29 @@ func sweepGrid(sweeps []Sweep, now time.Time) *grid {
 	return g
 }
 
-func collectionGrid(collections []Collection) (g *grid, note string) {
+func collectionGrid(collections []Collection) (g *grid, notes []string) {
 	g = &grid{Head: []string{"collection", "table", "published", "indexed", "chunks", "owed", "parked"}}
+	guessed, unstreamed := false, false
 	for _, c := range collections {
 		slug, published := c.Slug, "-"
 		if c.SlugGuessed {
-			slug, note = slug+" ?", "? the slug is guessed from the name of the table"
+			slug, guessed = slug+" ?", true
+		}
+		if !c.Streamed {
+			slug, unstreamed = slug+" (not streamed)", true
 		}
 		if c.Published != nil {
 			published = countText(*c.Published)
 		}
 		g.add(slug, c.Table, published, countText(c.Indexed), countText(c.Chunks), countText(c.Owed), countText(c.Parked))
 	}
-	return g, note
+	if guessed {
+		notes = append(notes, "? the slug is guessed from the name of the table")
+	}
+	if unstreamed {
+		notes = append(notes, "not streamed: its changes reach the index by sweeps only, when cdc starts and once a day")
+	}
+	return g, notes
 }
 
 // add appends a row; a cell without text is a dash, so that columns can be counted.

@@ -58,8 +58,8 @@ func streaming() admin.Status {
 			RetainedBytes: 1_330_000, ConfirmedLSN: "16/B374D848", Failover: true,
 		},
 		Collections: []admin.Collection{
-			{Slug: "blog-posts", Table: "blog_posts", Published: new(1204), Indexed: 1202, Chunks: 5310, Owed: 2, SlugGuessed: true},
-			{Slug: "docPages", Table: "doc_pages", Published: new(88), Indexed: 87, Chunks: 312, Owed: 1},
+			{Slug: "blog-posts", Table: "blog_posts", Published: new(1204), Indexed: 1202, Chunks: 5310, Owed: 2, SlugGuessed: true, Streamed: true},
+			{Slug: "docPages", Table: "doc_pages", Published: new(88), Indexed: 87, Chunks: 312, Owed: 1, Streamed: true},
 		},
 		Owner: admin.Owner{Instance: "web-1", Epoch: 7},
 	}
@@ -80,6 +80,11 @@ func troubled() admin.Status {
 		Provider: "openai", Reason: "429 <b>insufficient_quota</b>\x1b[31m\nsee the docs", Since: before(50 * time.Minute),
 		Systemic: true, Waiting: 409,
 	}}
+	s.Findings = []admin.Finding{{
+		What:   `collection "docPages" is not streamed: its table public.doc_pages is not in the publication <i>`,
+		Remedy: `the owner of the tables runs: ALTER PUBLICATION "payload_cdc" ADD TABLE "public"."doc_pages"`,
+	}}
+	s.Collections[1].Streamed = false
 	s.Collections[0].Parked, s.Collections[1].Published = 1, nil
 	return s
 }

@@ -45,6 +45,7 @@ type Status struct {
 	Parked      int          `json:"parked"` // documents
 	Slot        Slot         `json:"slot"`
 	Paused      []Pause      `json:"paused"`
+	Findings    []Finding    `json:"findings"`
 	Collections []Collection `json:"collections"`
 	Owner       Owner        `json:"owner"`
 }
@@ -105,6 +106,12 @@ type Pause struct {
 	Waiting  int    `json:"waiting"`  // documents that need it
 }
 
+// Finding is something that keeps cdc from doing all it should, and that a person can end. It goes on all the same.
+type Finding struct {
+	What   string `json:"what"`
+	Remedy string `json:"remedy"`
+}
+
 // Collection is one collection's part.
 type Collection struct {
 	Slug        string `json:"slug"`
@@ -115,6 +122,7 @@ type Collection struct {
 	Owed        int    `json:"owed"`      // documents
 	Parked      int    `json:"parked"`    // documents
 	SlugGuessed bool   `json:"slug_guessed"`
+	Streamed    bool   `json:"streamed"` // the log tells of its changes; otherwise only sweeps find them
 }
 
 // Owner is the instance that owns the state.
@@ -131,6 +139,9 @@ func (s Status) MarshalJSON() ([]byte, error) {
 	}
 	if s.Paused == nil {
 		s.Paused = []Pause{}
+	}
+	if s.Findings == nil {
+		s.Findings = []Finding{}
 	}
 	if s.Collections == nil {
 		s.Collections = []Collection{}

@@ -19,10 +19,16 @@ func WriteTable(w io.Writer, s Status) error {
 	for _, text := range f.Paused {
 		fmt.Fprintf(&b, "paused\t%s\n", text)
 	}
+	for _, one := range f.Findings {
+		fmt.Fprintf(&b, "finding\t%s\nremedy\t%s\n", one.Name, one.Text)
+	}
 	f.Sweeps.write(&b)
 	f.Collections.write(&b)
-	if f.Note != "" {
-		fmt.Fprintf(&b, "\n%s\n", f.Note)
+	for i, note := range f.Notes {
+		if i == 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintln(&b, note)
 	}
 	// An empty line ends a block of columns, so one writer aligns each block by itself.
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

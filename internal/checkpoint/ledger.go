@@ -282,6 +282,18 @@ ORDER BY vector_id ON CONFLICT (vector_id) DO NOTHING`), l.vectors, l.collection
 	return nil
 }
 
+// Certain counts the vectors that the index was seen to hold, and that no write or deletion is on its way for.
+func (p *Postgres) Certain(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*p.timeout) // a large ledger takes its time
+	defer cancel()
+	var n int
+	err := p.pool.QueryRow(ctx, p.sql(`SELECT count(*) FROM {state}.ledger WHERE hash <> '' AND deadline IS NULL`)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count the ledger: %w", classify(err))
+	}
+	return n, nil
+}
+
 // Documents pages through the ledger's documents of a collection, in the byte order of their ids. An empty cursor
 // begins, an empty next ends.
 func (p *Postgres) Documents(ctx context.Context, collection, cursor string, n int) (keys []document.Key, next string, err error) {

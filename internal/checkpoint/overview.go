@@ -61,6 +61,41 @@ func Peek(ctx context.Context, pool *pgxpool.Pool, schema string) (Overview, err
 	return o, nil
 }
 
+// Remembered is where the state says that the log is read to, and the fingerprint of each collection that is indexed.
+// It claims nothing, and costs no more than two rows and one for each collection. ErrNoState when the schema holds none.
+func Remembered(ctx context.Context, pool *pgxpool.Pool, schema string) (position wal.Position, fingerprints map[string]string, err error) {
+	if schema == "" {
+		schema = DefaultSchema
+	}
+	fingerprints = map[string]string{}
+	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := version(ctx, tx, schema); err != nil {
+			return err
+		}
+		var s owed.State
+		row := tx.QueryRow(ctx, inSchema(`
+SELECT lsn::text, slot, system, timeline, slot_point::text, commit_at, saved_at FROM {state}.checkpoint`, quote(schema)))
+		if err := scanCheckpoint(row, &s); err != nil {
+			return err
+		}
+		position = s.Position
+		rows, err := tx.Query(ctx, inSchema(`SELECT collection, fingerprint FROM {state}.collections WHERE fingerprint <> ''`, quote(schema)))
+		if err != nil {
+			return err
+		}
+		var slug, print string
+		_, err = pgx.ForEachRow(rows, []any{&slug, &print}, func() error {
+			fingerprints[slug] = print
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return wal.Position{}, nil, fmt.Errorf("read the state in schema %s: %w", quote(schema), classify(err))
+	}
+	return position, fingerprints, nil
+}
+
 func peek(ctx context.Context, tx pgx.Tx, quoted string, o *Overview) error {
 	var s owed.State
 	row := tx.QueryRow(ctx, inSchema(`

@@ -21,6 +21,9 @@ func TestPeek(t *testing.T) {
 	if _, err := checkpoint.Peek(ctx, pool, ""); !errors.Is(err, checkpoint.ErrNoState) {
 		t.Fatalf("peek at nothing: %v, want ErrNoState", err)
 	}
+	if _, _, err := checkpoint.Remembered(ctx, pool, ""); !errors.Is(err, checkpoint.ErrNoState) {
+		t.Fatalf("remember nothing: %v, want ErrNoState", err)
+	}
 	s := open(t, checkpoint.Config{Pool: pool, Instance: "a"})
 	if _, err := checkpoint.Peek(ctx, pool, ""); err != nil {
 		t.Fatalf("peek at an unclaimed state: %v", err)
@@ -71,5 +74,13 @@ func TestPeek(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("overview (-want +got):\n%s", diff)
+	}
+	at, prints, err := checkpoint.Remembered(ctx, pool, "")
+	if diff := cmp.Diff(pos, at) + cmp.Diff(map[string]string{"posts": "f"}, prints); err != nil || diff != "" {
+		t.Errorf("remembered: %v\n%s", err, diff)
+	}
+	// Neither those in doubt count, nor those that the index was not seen to hold.
+	if n, err := s.Certain(ctx); err != nil || n != 2 {
+		t.Errorf("%d vectors are certain, want 2: %v", n, err)
 	}
 }

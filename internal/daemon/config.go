@@ -10,6 +10,7 @@ package daemon
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"payload-cdc/internal/chunk"
@@ -50,6 +51,14 @@ type Config struct {
 	UntilCaughtUp bool
 	// Listening is called with the address once HTTP is served. Nil ignores it.
 	Listening func(addr string)
+	// OnGap says what to do when changes may have been missed: Mend when empty, or Stop.
+	OnGap string
+	// CountEvery is the time between looks at whether the index still holds as much as it was given; 24 h when zero.
+	CountEvery time.Duration
+	// LookEvery is the time between looks at the slot, the publication and the tables; 10 s when zero.
+	LookEvery time.Duration
+	// GoneAfter is how long the tables of a collection may be missing before it counts as gone; 1 min when zero.
+	GoneAfter time.Duration
 	// Tick is the time between checkpoints; 1 s when zero.
 	Tick time.Duration
 }
@@ -76,27 +85,39 @@ func (c Config) withDefaults() Config {
 	if c.IndexTimeout == 0 {
 		c.IndexTimeout = 30 * time.Second
 	}
+	word(&c.OnGap, Mend)
+	if c.CountEvery == 0 {
+		c.CountEvery = 24 * time.Hour
+	}
+	if c.LookEvery == 0 {
+		c.LookEvery = 10 * time.Second
+	}
+	if c.GoneAfter == 0 {
+		c.GoneAfter = time.Minute
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
 
-// maxOwed is how many documents that owe are kept in memory: a quarter of it, at the kilobyte that each was measured to
-// take with its id, its place in a queue and its part of a checkpoint.
-func (c Config) maxOwed() int { return max(int(c.MemoryLimit/4/1024), 1000) }
+// maxOwed is how many documents that owe are kept in memory: a quarter of it, at the two kilobytes that each was measured
+// to take while it is saved.
+func (c Config) maxOwed() int { return max(int(c.MemoryLimit/4/2048), 1000) }
 
 func (c Config) chunks() chunk.Config {
 	return chunk.Config{Model: c.EmbedModel, Dimensions: c.EmbedDimensions}
 }
 
-// payload is what to discover.
-func (c Config) payload() payload.Config {
+// payload is what to discover: these collections, every one with drafts when there are none.
+func (c Config) payload(collections []string) payload.Config {
 	rules := make(map[string]payload.Rules, len(c.Settings))
 	for slug, one := range c.Settings {
-		rules[slug] = one.Rules
+		if len(collections) == 0 || slices.Contains(collections, slug) {
+			rules[slug] = one.Rules
+		}
 	}
-	return payload.Config{Schema: c.PayloadSchema, Collections: c.Collections, Rules: rules, Logger: c.Logger}
+	return payload.Config{Schema: c.PayloadSchema, Collections: collections, Rules: rules, Logger: c.Logger}
 }
 
 // Misconfigured says whether an error is the configuration's: it names what the database does not have.

@@ -35,20 +35,26 @@ type Daemon struct {
 	metrics  *admin.Metrics
 	registry *prometheus.Registry
 
-	renew   bool          // the slot is of no use: drop it and create it again; used by work only
+	renew   error         // why the slot is of no use: drop it and create it again; used by work only
+	counted time.Time     // when the index was last counted; used by keepCount only
 	flushed atomic.Uint64 // the server's end of the log, as last asked
 	unknown map[string]bool
-	target  wal.LSN // with UntilCaughtUp: everything before it was committed before we began
-	began   time.Time
+	looked  map[string]bool      // collections that are not streamed, and were owed their sweep; used by work only
+	missing map[string]time.Time // collections whose tables are gone, since when; used by work only
+	// reopened says that the last period ended in order to open the stream anew; work, and beforeSweep before it ends.
+	reopened bool
+	target   wal.LSN // with UntilCaughtUp: everything before it was committed before we began
+	began    time.Time
 
-	mu     sync.Mutex
-	phase  phase
-	reason string
-	since  time.Time
-	slot   replication.Slot
-	model  *payload.Model
-	owner  *owner // nil while standing by
-	ever   bool   // owned at least once
+	mu      sync.Mutex
+	phase   phase
+	reason  string
+	since   time.Time
+	slot    replication.Slot
+	model   *payload.Model
+	owner   *owner // nil while standing by
+	ever    bool   // owned at least once
+	covered coverage
 }
 
 // phase is what the daemon is doing, as status pages say it.
@@ -95,7 +101,7 @@ func run(ctx context.Context, cfg Config) error {
 func open(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	cfg = cfg.withDefaults()
 	d := &Daemon{
-		cfg: cfg, log: cfg.Logger, phase: starting, since: time.Now(), began: time.Now(), unknown: map[string]bool{},
+		cfg: cfg, log: cfg.Logger, phase: starting, since: time.Now(), began: time.Now(), unknown: map[string]bool{}, looked: map[string]bool{},
 	}
 	defer func() {
 		if err != nil {
@@ -160,6 +166,9 @@ func (d *Daemon) work(ctx context.Context) error {
 			tries = 1
 		case errors.Is(err, errAgain), errors.Is(err, payload.ErrUnknownTable), errors.Is(err, payload.ErrSchemaChanged):
 			d.log.Info("beginning again", "reason", err)
+		case errors.Is(err, errGone):
+			d.log.Warn("waiting for tables to come back", "reason", err)
+			d.set(lost, err.Error())
 		case !d.owned():
 			return err // it never worked: a person is watching
 		default:
@@ -167,7 +176,7 @@ func (d *Daemon) work(ctx context.Context) error {
 			d.set(lost, err.Error())
 		}
 		if errors.Is(err, replication.ErrPublicationMissing) || errors.Is(err, replication.ErrLost) {
-			d.renew = true
+			d.renew = err
 		}
 		if time.Since(began) > time.Minute {
 			tries = 0

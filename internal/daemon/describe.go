@@ -58,7 +58,7 @@ func Describe(ctx context.Context, cfg Config) ([]Described, error) {
 	if d.source, err = connect(reaching, cfg.DatabaseURI, "payload_cdc_config", "DATABASE_URI"); err != nil {
 		return nil, &UnreachableError{err}
 	}
-	model, err := d.discover(ctx)
+	model, err := d.discover(ctx, d.cfg.Collections)
 	if err != nil {
 		return nil, err
 	}

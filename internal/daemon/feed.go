@@ -25,6 +25,9 @@ type feed struct {
 	flushed  *atomic.Uint64 // the server's end of the log, as last asked
 	reads    func(transactions, rows int)
 	unknown  map[string]bool // tables that a discovery after their first row did not find
+	agree    func(*wal.Relation) error
+	last     *wal.Relation            // of the row before: rows of one table come in runs
+	agreed   map[uint32]*wal.Relation // that were asked about; the stream makes a new one of each announcement
 
 	xid  wal.XID
 	rows int
@@ -34,6 +37,12 @@ func (f *feed) Begin(xid wal.XID) { f.xid = xid }
 
 func (f *feed) Row(row *wal.Row) error {
 	f.rows++
+	if row.Relation != f.last {
+		if err := f.announced(row.Relation); err != nil {
+			return err
+		}
+		f.last = row.Relation
+	}
 	if err := f.marks.Row(row); err != nil {
 		if err := f.ignore(row.Relation, err); err != nil {
 			return err
@@ -49,12 +58,27 @@ func (f *feed) Row(row *wal.Row) error {
 // Truncate takes the relations one by one: one that is unknown must not hide the others.
 func (f *feed) Truncate(relations []*wal.Relation) error {
 	for i := range relations {
+		if err := f.announced(relations[i]); err != nil {
+			return err
+		}
 		if err := f.marks.Truncate(relations[i : i+1]); err != nil {
 			if err := f.ignore(relations[i], err); err != nil {
 				return err
 			}
 		}
 	}
+	return nil
+}
+
+// announced asks about a relation that was not asked about yet.
+func (f *feed) announced(relation *wal.Relation) error {
+	if f.agreed[relation.OID] == relation {
+		return nil
+	}
+	if err := f.agree(relation); err != nil {
+		return err
+	}
+	f.agreed[relation.OID] = relation
 	return nil
 }
 

@@ -3,9 +3,11 @@ package daemon_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"payload-cdc/internal/daemon"
 	"payload-cdc/internal/pgtest"
 )
 
@@ -36,60 +38,103 @@ func TestWhatHappenedWhileStoppedIsNoticed(t *testing.T) {
 	for _, one := range []struct {
 		name   string
 		behind func(w *world)
+		stop   string // what CDC_ON_GAP=stop stops for; empty when it does not
 	}{
-		{"nothing but changes", func(w *world) { w.missed() }},
-		{"slot dropped", func(w *world) { dropSlot(w); w.missed() }},
-		{"slot dropped and created by somebody else", func(w *world) {
+		{name: "nothing but changes", behind: func(w *world) { w.missed() }},
+		{name: "slot dropped", behind: func(w *world) { dropSlot(w); w.missed() }, stop: "does not exist any more"},
+		{name: "slot dropped and created by somebody else", behind: func(w *world) {
 			dropSlot(w)
 			w.missed()
 			w.exec(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, w.cfg.Slot)
-		}},
-		{"slot advanced by somebody else", func(w *world) {
+		}, stop: "made it anew"},
+		{name: "slot replaced by an older one's copy", behind: func(w *world) {
+			dropSlot(w)
+			w.missed()
+			w.exec(`SELECT pg_copy_logical_replication_slot('o_' || $1, $1)`, w.cfg.Slot)
+		}, stop: "older than the one that was made here"},
+		{name: "slot advanced by somebody else", behind: func(w *world) {
 			w.missed()
 			w.exec(`SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())`, w.cfg.Slot)
-		}},
-		{"state dropped", func(w *world) { w.exec(`DROP SCHEMA payload_cdc CASCADE`); w.missed() }},
-		{"state and slot dropped", func(w *world) { w.exec(`DROP SCHEMA payload_cdc CASCADE`); w.missed(); dropSlot(w) }},
-		{"publication dropped", func(w *world) { w.exec(`DROP PUBLICATION ` + w.cfg.Publication); w.missed() }},
-		{"publication dropped and recreated", func(w *world) {
+		}, stop: "confirmed beyond the checkpoint"},
+		{name: "state dropped", behind: func(w *world) { w.exec(`DROP SCHEMA payload_cdc CASCADE`); w.missed() }, stop: "the state is lost"},
+		{name: "state and slot dropped", behind: func(w *world) {
+			w.exec(`DROP SCHEMA payload_cdc CASCADE`)
+			w.missed()
+			dropSlot(w)
+		}, stop: "the state is lost"},
+		{name: "publication dropped", behind: func(w *world) { w.exec(`DROP PUBLICATION ` + w.cfg.Publication); w.missed() }, stop: "cannot be read on"},
+		{name: "publication dropped and recreated", behind: func(w *world) {
 			w.exec(`DROP PUBLICATION ` + w.cfg.Publication)
 			w.missed()
 			w.exec(`CREATE PUBLICATION ` + w.cfg.Publication + ` FOR TABLE posts, blog_posts`)
-		}},
-		{"table left the publication", func(w *world) {
+		}, stop: "cannot be read on"},
+		{name: "table left the publication", behind: func(w *world) {
 			w.exec(`ALTER PUBLICATION ` + w.cfg.Publication + ` DROP TABLE posts`)
 			w.missed()
 		}},
-		{"table left the publication and came back", func(w *world) {
+		{name: "table left the publication and came back", behind: func(w *world) {
 			w.exec(`ALTER PUBLICATION ` + w.cfg.Publication + ` DROP TABLE posts`)
 			w.exec(`UPDATE posts SET title = 'edited behind our back' WHERE id = 4`)
 			w.exec(`ALTER PUBLICATION ` + w.cfg.Publication + ` ADD TABLE posts`)
 		}},
-		{"table replaced", func(w *world) {
+		{name: "table replaced", behind: func(w *world) {
 			w.exec(`CREATE TABLE copy (LIKE news INCLUDING ALL)`)
 			w.exec(`INSERT INTO copy SELECT * FROM news`)
 			w.exec(`DROP TABLE news CASCADE`)
 			w.exec(`ALTER TABLE copy RENAME TO news`)
 			w.exec(`UPDATE news SET title = 'of another table'`)
 		}},
-		{"truncated", func(w *world) { w.exec(`TRUNCATE posts CASCADE`) }},
+		{name: "truncated", behind: func(w *world) { w.exec(`TRUNCATE posts CASCADE`) }},
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			if strings.Contains(one.name, "older") {
+				w.exec(`CREATE PUBLICATION ` + w.cfg.Publication + ` FOR TABLE posts`)
+				w.exec(`SELECT pg_create_logical_replication_slot('o_' || $1, 'pgoutput')`, w.cfg.Slot)
+			}
 			r := w.start()
 			w.equal()
 			w.drained()
 			r.stop()
 			one.behind(w)
-			r = w.start()
+			cfg := w.cfg
+			cfg.OnGap = daemon.Stop
+			if one.stop != "" {
+				before, slots := w.ids(""), `SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active`
+				existing := ask[int](w, slots, w.cfg.Slot)
+				err := w.fails(cfg)
+				for _, word := range []string{one.stop, "CDC_ON_GAP=repair"} {
+					if !strings.Contains(err.Error(), word) {
+						t.Errorf("with CDC_ON_GAP=stop it does not say %q: %v", word, err)
+					}
+				}
+				if after := w.ids(""); !slices.Equal(before, after) {
+					t.Errorf("with CDC_ON_GAP=stop it changed the index: %q, was %q", after, before)
+				}
+				if n := ask[int](w, slots, w.cfg.Slot); n > existing {
+					t.Error("with CDC_ON_GAP=stop it left a slot that nobody reads")
+				}
+				if err := w.fails(cfg); !strings.Contains(err.Error(), "CDC_ON_GAP=repair") {
+					t.Errorf("it stops only once: %v", err)
+				}
+				cfg.OnGap = daemon.Mend
+			}
+			r = w.startWith(cfg)
 			w.equal()
 			w.drained()
 			if text := w.differences(); text != "" {
 				t.Fatal(text)
 			}
+			if one.stop != "" && !w.log.has("changes may have been missed") {
+				t.Error("the log does not say that changes may have been missed")
+			}
 			w.exec(`UPDATE news SET title = 'and on it goes' WHERE id = 1`)
 			w.equal()
+			r.stop()
+			cfg.OnGap = daemon.Stop // all is well again
+			r = w.startWith(cfg)
+			w.drained()
 			r.stop()
 		})
 	}

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"payload-cdc/internal/checkpoint"
+	"payload-cdc/internal/index"
 	"payload-cdc/internal/owed"
 	"payload-cdc/internal/payload"
 	"payload-cdc/internal/pipeline"
@@ -26,9 +29,10 @@ type owner struct {
 	source   *source
 	pipeline *pipeline.Pipeline
 	stream   *replication.Stream
-	shape    string  // of the schema, as last seen; used by poll only
+	looking  sync.Mutex
+	shape    string  // of the schema, as last seen; guarded by looking
 	began    wal.LSN // the checkpoint, as it was found
-	rejoined bool    // tables joined the publication, by us or by others
+	rejoined bool    // tables joined the publication, by us or by others, and the stream may not have been opened beyond that
 
 	saved     atomic.Uint64 // LSN of the last checkpoint
 	recorded  wal.LSN       // LSN in the index's owner record; used by one goroutine at a time
@@ -103,11 +107,26 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 	prints := d.fingerprints(o.ready.model, o.ready.members)
 	everything := len(marks) > 0
 	for _, m := range changes(state.Fingerprints, prints) {
-		o.rejoined = o.rejoined || m.Reason == rejoined
+		was, known := state.Fingerprints[m.Collection]
+		switch away := slices.Contains(o.ready.gone, m.Collection); {
+		case away && was == gonePrint:
+			continue // swept, or held, since
+		case away:
+			m.Reason, m.Force = goneReason, false // nobody has said that it should leave
+			marks = append(marks, m)
+			continue
+		case was == gonePrint && !m.Force:
+			m.Reason = rejoined // it is back
+		}
+		o.rejoined = o.rejoined || m.Reason == rejoined || !known && !state.Fresh
 		if !everything || m.Force {
 			marks = append(marks, m) // a sweep of everything covers the others
 		}
 	}
+	// Owed by a join before a crash: the stream was not opened anew then.
+	o.rejoined = o.rejoined || !d.reopened && slices.ContainsFunc(state.Sweeps, func(s owed.Sweep) bool { return s.Reason == rejoined })
+	d.reopened = false
+	marks = append(marks, d.unstreamed()...)
 	o.source = newSource(d.source, o.ready.model, payload.Config{MaxBatch: int(d.cfg.MemoryLimit / 32)}, d.log, o.end)
 	o.pipeline = pipeline.New(pipeline.Config{
 		Source: o.source, Chunker: d.cutter, Embedder: d.embedder, Index: d.index, Ledger: d.store, Store: d.store,
@@ -130,9 +149,32 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 	for slug := range state.Fingerprints {
 		if _, ok := prints[slug]; !ok {
 			prints[slug] = "" // no longer indexed: forgotten
+			if slices.Contains(d.cfg.Collections, slug) {
+				prints[slug] = gonePrint // its name is no mistake
+			}
 		}
 	}
 	return d.store.SetFingerprints(ctx, prints)
+}
+
+// goneReason is why a collection is compared that nobody asked to leave.
+const goneReason = "its tables, or its drafts, are gone"
+
+// gonePrint is remembered of a collection that is named, and whose tables are gone.
+const gonePrint = "gone"
+
+// unstreamed owes each collection that the log does not tell of a sweep, once for each start.
+func (d *Daemon) unstreamed() []pipeline.SweepMark {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var marks []pipeline.SweepMark
+	for slug, not := range d.covered.unstreamed {
+		if not && !d.looked[slug] {
+			d.looked[slug] = true
+			marks = append(marks, pipeline.SweepMark{Collection: slug, Reason: "it is not streamed"})
+		}
+	}
+	return marks
 }
 
 // gaps compares the state with the slot, the server and the index's owner record. It sets the state right, and returns
@@ -149,7 +191,6 @@ func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMa
 	}
 	switch {
 	case state.Fresh:
-		gap(true, "first start")
 		p.LSN = from
 	case p.System != "" && p.System != ready.server.System:
 		gap(true, "the state was saved by another database system")
@@ -159,17 +200,23 @@ func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMa
 		p.LSN = from
 	default:
 		gap(ready.created, "the slot is new")
-		gap(!ready.created && from > p.LSN, "the slot was confirmed beyond the checkpoint")
+		gap(!ready.created && from > p.LSN, "the slot was confirmed beyond the checkpoint: somebody advanced it, or made it anew")
+		gap(!ready.created && p.Slot == d.cfg.Slot && from < p.SlotPoint, "the slot is older than the one that was made here: it was replaced, or the database restored")
 		gap(history, "the database is on another timeline: it failed over")
 		p.LSN = max(p.LSN, from)
 	}
-	if ready.created {
+	switch {
+	case ready.created:
 		p.SlotPoint = ready.point
+	case p.Slot != d.cfg.Slot || from < p.SlotPoint:
+		p.SlotPoint = 0 // unknown
 	}
 	o.began = p.LSN
+	var record index.Owner
 	if d.index.admitted() {
 		asking, cancel := context.WithTimeout(ctx, askPatience)
-		ahead, err := o.compare(asking)
+		var err error
+		record, err = o.compare(asking)
 		cancel()
 		if errors.Is(err, ErrOwner) {
 			return nil, err
@@ -177,7 +224,19 @@ func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMa
 		if err != nil {
 			d.log.Warn("the index does not say how far it has come; it is asked again", "err", err)
 		}
-		gap(ahead && len(reasons) == 0, indexAhead)
+	}
+	switch {
+	case !state.Fresh:
+		gap(record.LSN > o.began && len(reasons) == 0, indexAhead)
+	default:
+		gap(d.lost(record), stateLost)
+	}
+	if len(reasons) > 0 && d.cfg.OnGap == Stop && record.LSN != adopted {
+		return nil, stopped(strings.Join(reasons, "; "))
+	}
+	if state.Fresh && len(reasons) == 0 {
+		d.log.Info("first start: everything published will be indexed, and what is in the index is looked through")
+		return []pipeline.SweepMark{{Strength: owed.Prove, Reason: "first start"}}, nil
 	}
 	if history {
 		// Transaction ids of another history mean nothing here.
@@ -192,11 +251,7 @@ func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMa
 		return nil, nil
 	}
 	reason := strings.Join(reasons, "; ")
-	if state.Fresh {
-		d.log.Info("first start: everything published will be indexed, and what is in the index is looked through")
-	} else {
-		d.log.Warn("changes may have been missed: everything is compared with the index", "reason", reason)
-	}
+	d.log.Warn("changes may have been missed: everything is compared with the index", "reason", reason)
 	return []pipeline.SweepMark{{Strength: owed.Prove, Reason: reason}}, nil
 }
 
@@ -210,6 +265,7 @@ func (o *owner) run(ctx context.Context) error {
 	g.Go(func() error { return o.read(working) })
 	g.Go(func() error { o.poll(working); return nil })
 	g.Go(func() error { o.keepOwner(working); return nil })
+	g.Go(func() error { o.keepCount(working); return nil })
 	if o.d.cfg.UntilCaughtUp {
 		g.Go(func() error { return o.untilCaughtUp(working) })
 	}
@@ -227,7 +283,9 @@ func (o *owner) run(ctx context.Context) error {
 func (o *owner) read(ctx context.Context) error {
 	o.d.set(streaming, "")
 	err := o.stream.Run(ctx, &feed{
-		pipeline: o.pipeline, makeRoom: func() error { return o.pipeline.MakeRoom(ctx) }, marks: o.ready.model.Marks(), flushed: &o.d.flushed, reads: o.d.metrics.Read, unknown: o.d.unknown,
+		pipeline: o.pipeline, makeRoom: func() error { return o.pipeline.MakeRoom(ctx) },
+		marks: o.ready.model.Marks(), flushed: &o.d.flushed, reads: o.d.metrics.Read, unknown: o.d.unknown,
+		agree: func(r *wal.Relation) error { return o.agree(ctx, r) }, agreed: map[uint32]*wal.Relation{},
 	})
 	if ctx.Err() == nil {
 		return err
@@ -255,7 +313,8 @@ func (o *owner) end(cause error) {
 
 // beforeSweep waits until every transaction that ran when we began has ended: a table that joined the publication, or a
 // slot that was created, while one ran is complete only for what began later. After a change of the publication
-// everything begins again, because older servers keep a stale publication in a stream that was open meanwhile.
+// everything begins again, because older servers keep a stale publication in a stream that has read such a transaction:
+// the new stream has to begin beyond them all.
 func (o *owner) beforeSweep(ctx context.Context) error {
 	if o.settled.Load() {
 		return nil
@@ -271,11 +330,34 @@ func (o *owner) beforeSweep(ctx context.Context) error {
 		return fmt.Errorf("wait for open transactions: %w", err)
 	}
 	if o.rejoined && !o.ready.created {
+		if err := o.readOn(ctx); err != nil {
+			return err
+		}
+		o.d.reopened = true
 		o.end(errAgain)
 		<-ctx.Done()
 		return ctx.Err()
 	}
 	o.settled.Store(true)
+	return nil
+}
+
+// readOn waits until the log is read as far as it goes now.
+func (o *owner) readOn(ctx context.Context) error {
+	var text string
+	// Of commits that are not flushed yet too: their effects can be seen.
+	if err := o.d.source.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&text); err != nil {
+		return fmt.Errorf("ask the server how far it is: %w", err)
+	}
+	end, err := wal.ParseLSN(text)
+	if err != nil {
+		return err
+	}
+	for o.pipeline.Dirty.ReadTo() < end {
+		if !pause(ctx, 50*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
 	return nil
 }
 

@@ -182,19 +182,20 @@ func (o *owner) keepOwner(ctx context.Context) {
 	}
 }
 
-// compare asks the index whether its owner record is ahead of the checkpoint that we began with.
-func (o *owner) compare(ctx context.Context) (ahead bool, err error) {
+// compare asks the index for its owner record, for whether it is ahead of the checkpoint that we began with. The zero
+// record is none.
+func (o *owner) compare(ctx context.Context) (record index.Owner, err error) {
 	record, found, err := o.d.index.Owner(ctx)
 	if err != nil {
-		return false, fmt.Errorf("ask the index for its owner: %w", err)
+		return index.Owner{}, fmt.Errorf("ask the index for its owner: %w", err)
 	}
 	if found && record.System != o.ready.server.System {
 		// Adopted by another database since it was admitted. The record is theirs, and so is the index.
 		o.d.index.revoke()
-		return false, o.d.index.admit(ctx)
+		return index.Owner{}, o.d.index.admit(ctx)
 	}
 	o.compared = true
-	return found && record.LSN > o.began, nil
+	return record, nil
 }
 
 // lateCompare does what could not be done when we began, because the index did not answer then.
@@ -202,8 +203,12 @@ func (o *owner) lateCompare(ctx context.Context) {
 	if o.compared || o.d.index.admit(ctx) != nil {
 		return
 	}
-	ahead, err := o.compare(ctx)
-	if err != nil || !ahead {
+	record, err := o.compare(ctx)
+	if err != nil || record.LSN <= o.began {
+		return
+	}
+	if o.d.cfg.OnGap == Stop && record.LSN != adopted {
+		o.end(stopped(indexAhead))
 		return
 	}
 	o.d.log.Warn("changes may have been missed: everything is compared with the index", "reason", indexAhead)

@@ -12,14 +12,16 @@ import (
 // retainedWarning is how much log the slot may hold back before we say so, bytes.
 const retainedWarning = 1 << 30
 
-// poll looks every second how far the server is and what a person has asked for, and every ten how the slot does and whether tables have changed: for
-// lag, for warnings in time, and because the log says nothing of tables that leave the publication or are not in it yet.
+// poll looks every second how far the server is and what a person has asked for, and every ten how the slot does and
+// whether tables have changed: for lag, for warnings in time, and because the log says nothing of tables that leave the
+// publication or are not in it yet.
 func (o *owner) poll(ctx context.Context) {
 	d := o.d
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(min(time.Second, d.cfg.LookEvery))
 	defer tick.Stop()
 	warned := false
-	for n := 0; ; n++ {
+	var looked time.Time
+	for {
 		select {
 		case <-ctx.Done():
 			return
@@ -31,9 +33,10 @@ func (o *owner) poll(ctx context.Context) {
 		if err := o.answer(ctx); err != nil {
 			d.log.Debug("requests could not be answered", "err", err)
 		}
-		if n%10 != 0 {
+		if time.Since(looked) < d.cfg.LookEvery {
 			continue
 		}
+		looked = time.Now()
 		slot, err := replication.InspectSlot(ctx, d.source, d.cfg.Slot)
 		if err != nil {
 			continue // the stream will tell
@@ -48,6 +51,15 @@ func (o *owner) poll(ctx context.Context) {
 		} else if again {
 			o.end(errAgain)
 			return
+		}
+		if covered, err := d.cover(ctx, o.ready.model, o.ready.server.Role, o.ready.gone); err != nil {
+			d.log.Debug("the publication could not be looked at", "err", err)
+		} else {
+			d.setCoverage(covered)
+			if covered.change { // somebody has given us the right
+				o.end(errAgain)
+				return
+			}
 		}
 		bad := slot.RetainedBytes > retainedWarning || slot.WALStatus == "unreserved"
 		if bad && !warned {

@@ -22,6 +22,7 @@ type prepared struct {
 	point   wal.LSN
 	shape   string // of the schema, when the model was discovered or before
 	members members
+	gone    []string // collections that are missing and that no configuration has taken away
 }
 
 // acquire stands by until nobody reads the slot, prepares, and starts to stream.
@@ -45,7 +46,7 @@ func (d *Daemon) acquire(ctx context.Context) (prepared, *replication.Stream, er
 			continue // somebody was faster
 		case errors.Is(err, replication.ErrLost), errors.Is(err, replication.ErrPublicationMissing):
 			d.log.Warn("the slot is of no use any more; making a new one", "slot", d.cfg.Slot, "err", err)
-			d.renew = true
+			d.renew = err
 		default:
 			return prepared{}, nil, err
 		}
@@ -89,10 +90,13 @@ func (d *Daemon) prepare(ctx context.Context) (prepared, error) {
 	if ready.shape, err = d.shape(ctx); err != nil {
 		return prepared{}, err
 	}
-	if ready.model, err = d.discover(ctx); err != nil {
+	if ready.model, ready.gone, err = d.present(ctx); err != nil {
 		return prepared{}, err
 	}
 	d.announce(ready.model)
+	if err := d.mayMend(ctx); err != nil {
+		return prepared{}, err
+	}
 	if err := d.dropUseless(ctx); err != nil {
 		return prepared{}, err
 	}
@@ -110,6 +114,11 @@ func (d *Daemon) prepare(ctx context.Context) (prepared, error) {
 	if ready.members, err = d.members(ctx); err != nil {
 		return prepared{}, err
 	}
+	covered, err := d.cover(ctx, ready.model, server.Role, ready.gone)
+	if err != nil {
+		return prepared{}, err
+	}
+	d.setCoverage(covered)
 	if ready.slot, err = replication.InspectSlot(ctx, d.source, plan.Slot); err != nil {
 		return prepared{}, fmt.Errorf("look at the slot: %w", err)
 	}
@@ -128,13 +137,13 @@ func (d *Daemon) dropUseless(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at the slot: %w", err)
 	}
-	if slot.Exists && slot.Ours && slot.Plugin == "pgoutput" && (d.renew || slot.Lost()) {
+	if slot.Exists && slot.Ours && slot.Plugin == "pgoutput" && (d.renew != nil || slot.Lost()) {
 		d.log.Warn("dropping a slot that is of no use any more", "slot", slot.Name, "wal_status", slot.WALStatus, "reason", slot.InvalidationReason)
 		if _, err := d.source.Exec(ctx, "SELECT pg_drop_replication_slot($1)", slot.Name); err != nil {
 			return fmt.Errorf("drop the slot %s: %w", slot.Name, err)
 		}
 	}
-	d.renew = false
+	d.renew = nil
 	return nil
 }
 

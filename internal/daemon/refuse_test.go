@@ -49,18 +49,6 @@ func TestLeastPrivilege(t *testing.T) {
 	w.missed()
 	w.equal()
 
-	// A block whose table only its owner can publish: the documents go on, and the log says what to run.
-	w.exec(`CREATE TABLE posts_blocks_video (_order int NOT NULL, _parent_id int NOT NULL REFERENCES posts(id) ON DELETE CASCADE, _path text NOT NULL,
-		id varchar PRIMARY KEY NOT NULL, caption varchar, block_name varchar)`)
-	w.exec(`UPDATE posts SET title = 'with a new block' WHERE id = 4`)
-	w.says("posts_blocks_video")
-	sql, err = daemon.SetupSQL(context.Background(), w.cfg, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.exec(sql)
-	w.equal()
-	w.drained()
 	r.stop()
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"payload-cdc/internal/checkpoint"
 	"payload-cdc/internal/owed"
+	"payload-cdc/internal/payload"
 	"payload-cdc/internal/pipeline"
 )
 
@@ -18,7 +20,11 @@ func Repair(ctx context.Context, cfg Config, collection string, force bool) (str
 		return "", err
 	}
 	defer d.close()
-	if collection != "" && model.Fingerprint(collection) == "" {
+	left, err := d.left(ctx, model)
+	if err != nil {
+		return "", err
+	}
+	if collection != "" && model.Fingerprint(collection) == "" && !slices.Contains(left, collection) {
 		return "", fmt.Errorf("the collection %s is not indexed: cdc status lists those that are", collection)
 	}
 	err = checkpoint.Ask(ctx, d.state, d.cfg.StateSchema, owed.Request{Collection: collection, Force: force})
@@ -87,6 +93,21 @@ func RetryParked(ctx context.Context, cfg Config, collection, id string) ([]owed
 	return chosen, checkpoint.Ask(ctx, d.state, d.cfg.StateSchema, owed.Request{Parked: true, Collection: collection, Document: id})
 }
 
+// left lists collections that are not indexed any more, and whose removal is not over.
+func (d *Daemon) left(ctx context.Context, model *payload.Model) ([]string, error) {
+	overview, err := checkpoint.Peek(ctx, d.state, d.cfg.StateSchema)
+	if err != nil && !errors.Is(err, checkpoint.ErrNoState) {
+		return nil, err
+	}
+	var left []string
+	for _, s := range overview.Sweeps {
+		if s.Collection != "" && model.Fingerprint(s.Collection) == "" {
+			left = append(left, s.Collection)
+		}
+	}
+	return left, nil
+}
+
 // answer owes what was asked for from outside. A request goes only once its sweep is saved.
 func (o *owner) answer(ctx context.Context) error {
 	requests, err := o.d.store.Requests(ctx)
@@ -99,7 +120,15 @@ func (o *owner) answer(ctx context.Context) error {
 			o.d.log.Info("parked documents are tried again", "collection", r.Collection, "document", r.Document, "documents", n)
 			continue
 		}
-		o.pipeline.Dirty.Sweep(pipeline.SweepMark{Collection: r.Collection, Strength: owed.Prove, Reason: "cdc verify --repair", Force: r.Force})
+		marks := []pipeline.SweepMark{{Collection: r.Collection, Strength: owed.Prove, Reason: "cdc verify --repair", Force: r.Force}}
+		if r.Collection == "" { // everything is what is indexed; what has left and is held is asked for too
+			for _, s := range o.pipeline.Stats().Sweeps {
+				if s.Held > 0 && o.ready.model.Fingerprint(s.Collection) == "" {
+					marks = append(marks, pipeline.SweepMark{Collection: s.Collection, Reason: "cdc verify --repair", Force: r.Force})
+				}
+			}
+		}
+		o.pipeline.Dirty.Sweep(marks...)
 		o.d.log.Info("a comparison was asked for", "collection", r.Collection, "force", r.Force)
 	}
 	if err := o.pipeline.Save(ctx); err != nil {

@@ -13,7 +13,6 @@ import (
 	"payload-cdc/internal/index"
 	"payload-cdc/internal/payload"
 	"payload-cdc/internal/replication"
-	"payload-cdc/internal/wal"
 )
 
 // inspect opens what the commands beside run need: the database and its model.
@@ -28,7 +27,7 @@ func inspect(ctx context.Context, cfg Config) (*Daemon, *payload.Model, error) {
 		d.close()
 		return nil, nil, err
 	}
-	model, err := d.discover(ctx)
+	model, _, _, err := d.known(ctx)
 	if err != nil {
 		d.close()
 		return nil, nil, err
@@ -192,7 +191,7 @@ func Adopt(ctx context.Context, cfg Config) (string, error) {
 		return "the index belongs to this database already", nil
 	}
 	// The LSN is ahead of any checkpoint, so the next start compares everything.
-	if err := idx.SetOwner(ctx, index.Owner{System: server.System, Slot: cfg.Slot, LSN: wal.LSN(1)<<63 - 1, At: time.Now()}); err != nil {
+	if err := idx.SetOwner(ctx, index.Owner{System: server.System, Slot: cfg.Slot, LSN: adopted, At: time.Now()}); err != nil {
 		return "", fmt.Errorf("write the index's owner: %w", err)
 	}
 	if !found {

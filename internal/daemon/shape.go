@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"payload-cdc/internal/payload"
 	"payload-cdc/internal/replication"
+	"payload-cdc/internal/wal"
 )
 
 // members are the tables of the publication, each with the OID of its entry. An entry is never changed, only made and
@@ -57,14 +59,16 @@ func (d *Daemon) shape(ctx context.Context) (digest string, err error) {
 	return digest, nil
 }
 
-// discover reads what there is to index.
-func (d *Daemon) discover(ctx context.Context) (*payload.Model, error) {
-	return payload.Discover(ctx, d.source, d.cfg.payload())
+// discover reads what there is to index: every collection with drafts when none is named.
+func (d *Daemon) discover(ctx context.Context, collections []string) (*payload.Model, error) {
+	return payload.Discover(ctx, d.source, d.cfg.payload(collections))
 }
 
 // changed says whether the publication or the tables are no longer as they were prepared: then everything begins again.
-// Changes to tables that are none of ours do not count.
+// Changes to tables that are none of ours do not count. Poll and the reader ask, one at a time.
 func (o *owner) changed(ctx context.Context) (bool, error) {
+	o.looking.Lock()
+	defer o.looking.Unlock()
 	d := o.d
 	list, err := d.members(ctx)
 	if err != nil {
@@ -77,7 +81,7 @@ func (o *owner) changed(ctx context.Context) (bool, error) {
 	if err != nil || digest == o.shape {
 		return false, err
 	}
-	model, err := d.discover(ctx)
+	model, err := d.discover(ctx, d.cfg.Collections)
 	if errors.Is(err, payload.ErrNotPayload) || errors.Is(err, payload.ErrUnknownCollection) {
 		return true, nil
 	}
@@ -90,3 +94,26 @@ func (o *owner) changed(ctx context.Context) (bool, error) {
 	o.shape = digest
 	return false, nil
 }
+
+// agree is asked about each relation that the log announces. One that is not as the model has it means that the tables
+// have changed, or that the log is older than the model: the catalog knows which, and asking it costs a query. So a change
+// is known before any row that was written after it is read, and an idle ALTER of Payload's dev push costs nothing.
+func (o *owner) agree(ctx context.Context, relation *wal.Relation) error {
+	if o.ready.model.Agrees(relation) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, agreePatience)
+	defer cancel()
+	again, err := o.changed(ctx)
+	if err != nil {
+		o.d.log.Debug("the tables could not be looked at", "err", err)
+		return nil // poll asks again
+	}
+	if again {
+		return errAgain
+	}
+	return nil
+}
+
+// agreePatience is how long the reader waits for the catalog: the socket is not drained meanwhile.
+const agreePatience = 10 * time.Second

@@ -27,11 +27,22 @@ func Status(ctx context.Context, cfg Config) (admin.Status, error) {
 	if d.state, err = d.stateOf(ctx); err != nil {
 		return admin.Status{}, err
 	}
-	model, err := d.discover(ctx)
+	model, _, gone, err := d.known(ctx)
 	if err != nil {
 		return admin.Status{}, err
 	}
 	d.model = model
+	server, err := replication.InspectServer(ctx, d.source)
+	if err != nil {
+		return admin.Status{}, fmt.Errorf("look at the database: %w", err)
+	}
+	if d.covered, err = d.cover(ctx, model, server.Role, gone); err != nil {
+		return admin.Status{}, err
+	}
+	if d.covered.change { // cdc run may be another role, which may not do what we may
+		d.covered.find(fmt.Sprintf("publication %s is not as cdc run wants it", cfg.Publication),
+			"cdc run changes it within ten seconds if its role may; else run what cdc setup --print-sql prints")
+	}
 	return d.look(ctx)
 }
 
@@ -50,7 +61,7 @@ func (d *Daemon) look(ctx context.Context) (admin.Status, error) {
 		return admin.Status{}, err
 	}
 	d.mu.Lock()
-	model := d.model
+	model, covered := d.model, d.covered
 	d.mu.Unlock()
 	now := time.Now()
 	s := admin.Status{
@@ -67,6 +78,8 @@ func (d *Daemon) look(ctx context.Context) (admin.Status, error) {
 		Parked: overview.Parked,
 		Slot:   slotStatus(slot, d.cfg.Publication),
 		Owner:  admin.Owner{Instance: overview.Instance, Epoch: overview.Epoch},
+
+		Findings: covered.findings,
 	}
 	if overview.Position.LSN > 0 {
 		bytes := int64(max(server.Flushed, overview.Position.LSN) - overview.Position.LSN)
@@ -88,14 +101,14 @@ func (d *Daemon) look(ctx context.Context) (admin.Status, error) {
 		})
 	}
 	s.State, s.Reason = stateOfSlot(slot, overview, held)
-	if err := d.collections(ctx, &s, model, overview); err != nil {
+	if err := d.collections(ctx, &s, model, covered, overview); err != nil {
 		return admin.Status{}, err
 	}
 	return s, nil
 }
 
 // collections adds each indexed collection's part.
-func (d *Daemon) collections(ctx context.Context, s *admin.Status, model *payload.Model, overview checkpoint.Overview) error {
+func (d *Daemon) collections(ctx context.Context, s *admin.Status, model *payload.Model, covered coverage, overview checkpoint.Overview) error {
 	if model == nil {
 		return nil
 	}
@@ -105,14 +118,20 @@ func (d *Daemon) collections(ctx context.Context, s *admin.Status, model *payloa
 		saved[c.Collection] = c
 	}
 	for _, c := range model.Collections() {
-		published, err := reader.Estimate(ctx, c.Slug)
-		if err != nil {
+		var published *int
+		switch n, err := reader.Estimate(ctx, c.Slug); {
+		case err == nil:
+			published = &n
+		case ctx.Err() != nil:
 			return fmt.Errorf("count the published documents of %s: %w", c.Slug, err)
+		default: // it may not be read, which is a finding, or is just being changed
+			d.log.Debug("documents not counted", "collection", c.Slug, "err", err)
 		}
 		one := saved[c.Slug]
 		s.Collections = append(s.Collections, admin.Collection{
-			Slug: c.Slug, Table: c.Table, Published: &published, Indexed: one.Documents, Chunks: one.Chunks,
+			Slug: c.Slug, Table: c.Table, Published: published, Indexed: one.Documents, Chunks: one.Chunks,
 			Owed: one.Owed, Parked: one.Parked, SlugGuessed: c.SlugGuessed,
+			Streamed: !covered.unstreamed[c.Slug],
 		})
 	}
 	return nil

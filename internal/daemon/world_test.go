@@ -75,7 +75,7 @@ func newWorldIn(t testing.TB, db *pgtest.DB) *world {
 		Collections: []string{"posts", "blog-posts", "docPages", "events", "news"},
 		OpenAIKey:   token, OpenAIBaseURL: front + "/v1", EmbedDimensions: 64,
 		UpstashURL: front, UpstashToken: token, IndexTimeout: 3 * time.Second,
-		HTTPAddr: "127.0.0.1:0", Tick: 50 * time.Millisecond, Version: "test",
+		HTTPAddr: "127.0.0.1:0", Tick: 50 * time.Millisecond, LookEvery: time.Second, Version: "test",
 		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return w

@@ -44,6 +44,12 @@ type Keeper interface {
 	Values(ctx context.Context, ids []string) (map[string]document.Kept, error)
 }
 
+// Counter is an Index that knows, without listing it, how many vectors its namespace holds. One whose acknowledged
+// writes are counted later counts those too that are still on their way.
+type Counter interface {
+	Count(ctx context.Context) (int, error)
+}
+
 // Owner is who keeps an index namespace, and how far it came. It is kept in the index itself, outside the namespace:
 // it is there to be found by someone who has lost, or never had, the state.
 type Owner struct {

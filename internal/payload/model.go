@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"payload-cdc/internal/wal"
 )
 
 // walkerVersion changes when the same rows would give other text.
@@ -115,6 +117,28 @@ func (m *Model) Fingerprint(slug string) string {
 	}
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:16])
+}
+
+// Agrees says whether a relation of the log is as the Model has its table: the same one, of the same name, with the same
+// columns. Tables that are not indexed always agree. The log may be older than the Model, so disagreeing is only a
+// reason to look.
+func (m *Model) Agrees(r *wal.Relation) bool {
+	if r.Schema != m.schema {
+		return true
+	}
+	t := m.table(r.OID, r.Table)
+	if t == nil || t.collection == nil {
+		return true // Marks tells of unknown tables
+	}
+	if t.oid != r.OID || t.name != r.Table || len(t.columns) != len(r.Columns) {
+		return false
+	}
+	for i := range r.Columns {
+		if t.columns[i].name != r.Columns[i].Name {
+			return false
+		}
+	}
+	return true
 }
 
 // table finds a table by its OID, which survives renaming, or else by its name: after a restore the OID is another.

@@ -3,7 +3,6 @@ package payload
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"payload-cdc/internal/document"
@@ -11,23 +10,30 @@ import (
 )
 
 // Showing pages through the published documents of a collection that refer to a row now, in the order of the id column:
-// hint is a row of the table "*table". An empty cursor begins, an empty next ends; a cursor of another id type begins
-// again. Only foreign keys tell, of the root and of every table below it: a relation inside rich text or a block that is
-// JSON has none. A row of _rels that Payload left behind counts, which costs one look at its document.
+// hint is a row of the table "*table". A page may hold fewer than n, as those that are not published are left out. An
+// empty cursor begins, an empty next ends; a cursor of another id type begins again. Only foreign keys tell, of the root
+// and of every table below it: a relation inside rich text or a block that is JSON has none. A row of _rels that Payload
+// left behind counts, which costs one look at its document.
 func (r *Reader) Showing(ctx context.Context, hint document.Key, cursor string, n int) (keys []document.Key, next string, snapshot wal.Snapshot, err error) {
 	m := r.model.Load()
 	var queries []query
 	if c, shown := m.bySlug[hint.Collection], m.byName[strings.TrimPrefix(hint.Via, "*")]; c != nil && shown != nil && n > 0 {
-		after, ok := strings.CutPrefix(cursor, "after ")
-		ok = ok && c.ids.can(after)
 		args := []any{hint.ID, n}
-		if ok {
+		after, ok := strings.CutPrefix(cursor, "after ")
+		if ok = ok && c.ids.can(after); ok {
 			args = append(args, after)
 		}
 		sql := c.showing(shown, m.keys, ok)
 		if id := shown.column("id"); sql != "" && id != nil && idTypeOf(id.typ).can(hint.ID) {
+			found := 0
 			queries = append(queries, query{sql, args, func(v [][]byte) error {
-				keys = append(keys, document.Key{Collection: hint.Collection, ID: string(v[0])})
+				id := string(v[0])
+				if string(v[1]) == "true" {
+					keys = append(keys, document.Key{Collection: hint.Collection, ID: id})
+				}
+				if found++; found == n {
+					next = "after " + id
+				}
 				return nil
 			}})
 		}
@@ -36,14 +42,12 @@ func (r *Reader) Showing(ctx context.Context, hint document.Key, cursor string, 
 	if err != nil {
 		return nil, "", wal.Snapshot{}, fmt.Errorf("page through what shows %s: %w", hint, err)
 	}
-	if len(keys) == n && n > 0 {
-		next = "after " + keys[n-1].ID
-	}
 	return keys, next, snapshot, nil
 }
 
-// showing is the query for the published documents that refer to a row of another table: $1 its id, $2 how many, and with
-// after $3, the id after which they begin. Empty when the collection has no reference to that table.
+// showing is the query for the documents that refer to a row of another table, and whether they are published: $1 its id,
+// $2 how many, and with after $3, the id after which they begin. Empty when the collection has no reference to that table.
+// Each part is cut to a page before it is joined, or every page would cost as much as all that are left.
 func (c *collection) showing(shown *table, keys []foreignKey, after bool) string {
 	var parts []string
 	for _, k := range keys {
@@ -52,19 +56,14 @@ func (c *collection) showing(shown *table, keys []foreignKey, after bool) string
 			continue
 		}
 		if col := k.from.column(k.column); col != nil {
-			parts = append(parts, c.referring(k.from, col, after))
+			parts = append(parts, "("+c.referring(k.from, col, after)+")")
 		}
 	}
 	if len(parts) == 0 {
 		return ""
 	}
-	slices.Sort(parts)
-	from := ""
-	if after {
-		from = " and " + c.ids.value("t.id") + " > " + c.ids.scalar("$3")
-	}
-	return "select t.id::text from " + quoted(c.Schema, c.root.name) + " t where t.id in (" + strings.Join(parts, " union all ") + ")" +
-		from + c.isLive() + " order by " + c.ids.value("t.id") + " limit $2"
+	return "select t.id::text, (true" + c.isLive() + ")::text from (select id from (" + strings.Join(parts, " union ") +
+		") r order by id limit $2) p join " + quoted(c.Schema, c.root.name) + " t on " + c.ids.value("t.id") + " = p.id order by p.id"
 }
 
 // referring selects the roots above the rows of t whose column refers to $1.
@@ -82,5 +81,6 @@ func (c *collection) referring(t *table, col *column, after bool) string {
 	if after {
 		where += " and " + c.ids.value(root) + " > " + c.ids.scalar("$3")
 	}
-	return "select " + root + " from " + quoted(c.Schema, t.name) + " t0" + join + where
+	order := c.ids.value(root)
+	return "select distinct " + order + " as id from " + quoted(c.Schema, t.name) + " t0" + join + where + " order by 1 limit $2"
 }

@@ -96,6 +96,7 @@ type Marks struct {
 	Sweeps   []SweepMark
 	End      wal.LSN // commit-end LSN, when these are the last marks of the transaction; else zero
 	At       time.Time
+	since    time.Time // of the hint whose documents these are; zero is now
 }
 
 // NewDirty returns an empty set. While reading is far behind, claims are held for holdFor (zero is 10 s) after their
@@ -182,11 +183,18 @@ func (d *Dirty) Mark(m Marks) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
+	since := now
+	if !m.since.IsZero() {
+		since = m.since
+	}
 	for _, key := range m.Keys {
-		d.mark(key, m.Strength, m.XID, now, false)
+		d.mark(key, m.Strength, m.XID, since, false)
 	}
 	for _, s := range m.Sweeps {
 		d.markSweep(s, m.XID, now)
+		if one := d.sweeps[s.Collection]; since.Before(one.Since) {
+			one.Since = since
+		}
 	}
 	if len(m.Keys) > 0 || len(m.Sweeps) > 0 {
 		d.unsaved.touched = true

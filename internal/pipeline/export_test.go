@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"maps"
 	"slices"
 
@@ -36,3 +37,6 @@ func (d *Dirty) Parked() []owed.Parked {
 	defer d.mu.Unlock()
 	return slices.Collect(maps.Values(d.parked))
 }
+
+// TakeShown is takeShown.
+func (d *Dirty) TakeShown(ctx context.Context) (Claim, error) { return d.takeShown(ctx) }

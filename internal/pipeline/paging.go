@@ -47,6 +47,7 @@ func (d *Dirty) evict(most int) {
 		d.evictFrom(q, most)
 	}
 	d.evictFrom(&d.live, most)
+	d.evictFrom(&d.shown, most)
 	d.announce()
 }
 
@@ -134,8 +135,8 @@ func (d *Dirty) merge(claims []Claim, rows map[document.Key]owed.Debt) {
 	}
 }
 
-// rows merges claims with what the store says of them. It returns those that can be worked on.
-func (r *Reconciler) rows(ctx context.Context, claims []Claim) []Claim {
+// learn merges claims with what the store says of them, where that may be more. It returns those that can be worked on.
+func (r *Reconciler) learn(ctx context.Context, claims []Claim) []Claim {
 	var older, rest []Claim
 	for _, c := range claims {
 		if c.older {
@@ -147,15 +148,21 @@ func (r *Reconciler) rows(ctx context.Context, claims []Claim) []Claim {
 	if len(older) == 0 {
 		return claims
 	}
+	if err := r.learnFrom(ctx, older); err != nil {
+		r.sourceFailed(ctx, older, err, r.batch)
+		return rest
+	}
+	return append(rest, older...)
+}
+
+func (r *Reconciler) learnFrom(ctx context.Context, older []Claim) error {
 	bounded, cancel := context.WithTimeout(ctx, r.cfg.ReadTimeout)
 	defer cancel()
 	rows, err := r.cfg.Store.FindOwed(bounded, keysOf(older))
-	if err != nil {
-		r.sourceFailed(ctx, older, err, func(ctx context.Context, claims []Claim) { r.batch(ctx, claims) })
-		return rest
+	if err == nil {
+		r.dirty.merge(older, rows)
 	}
-	r.dirty.merge(older, rows)
-	return append(rest, older...)
+	return err
 }
 
 // page makes room in memory after a save, and uses what there is. A store that does not answer leaves the debts where

@@ -206,7 +206,7 @@ func (r *Reconciler) acquire(ctx context.Context) int {
 // batch works on claims that were taken together.
 func (r *Reconciler) batch(ctx context.Context, claims []Claim) {
 	var hints, documents []Claim
-	for _, c := range r.rows(ctx, claims) {
+	for _, c := range r.learn(ctx, claims) {
 		if c.Key.Hint() {
 			hints = append(hints, c)
 		} else {
@@ -239,9 +239,9 @@ func (r *Reconciler) resolve(ctx context.Context, hints []Claim) {
 			r.free(1)
 			continue
 		case owners[i] == document.Key{}:
-			r.dirty.Mark(Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection, Strength: c.Strength, Reason: "a nested row changed and is gone", Delay: r.cfg.Debounce}}})
+			r.dirty.Mark(Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection, Strength: c.Strength, Reason: "a nested row changed and is gone", Delay: r.cfg.Debounce}}, since: c.Since})
 		default:
-			r.dirty.Mark(Marks{Keys: []document.Key{owners[i]}, Strength: c.Strength})
+			r.dirty.Mark(Marks{Keys: []document.Key{owners[i]}, Strength: c.Strength, since: c.Since})
 		}
 		r.dirty.Settle(c)
 		r.free(1)

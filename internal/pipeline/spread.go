@@ -19,7 +19,17 @@ func (r *Reconciler) spread(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		if err := r.spreadOne(ctx, c); err != nil {
+		claims := []Claim{c}
+		if c.older {
+			err = r.learnFrom(ctx, claims)
+		}
+		if err == nil {
+			err = r.spreadOne(ctx, claims[0])
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				r.log.Warn("read of what shows a changed row failed", "key", c.Key.String(), "err", err)
+			}
 			r.failed(&work{claim: c}, err, nil)
 		}
 	}
@@ -28,6 +38,7 @@ func (r *Reconciler) spread(ctx context.Context) {
 // spreadOne marks every document that shows the claim's row, page by page at the pace at which they are reconciled, and
 // then settles the claim. Dying in between repeats pages; settling first would lose them.
 func (r *Reconciler) spreadOne(ctx context.Context, c Claim) error {
+	marked := 0
 	for cursor := ""; ; {
 		keys, next, visible, err := r.showing(ctx, c, cursor)
 		if err != nil {
@@ -46,8 +57,12 @@ func (r *Reconciler) spreadOne(ctx context.Context, c Claim) error {
 			return err
 		}
 		r.dirty.markShowing(c, keys)
+		marked += len(keys)
 		if next == "" {
 			r.dirty.Settle(c)
+			if marked > r.cfg.SweepPage { // few are not worth a line
+				r.log.Info("documents that show a changed row are owed", "key", c.Key.String(), "documents", marked)
+			}
 			return nil
 		}
 		cursor = next

@@ -76,8 +76,8 @@ func (d *Dirty) ReadTo() wal.LSN {
 	return d.read
 }
 
-// OwedSince says whether anything that was marked at or before t is still owed, sweeps included. Held sweeps and
-// parked documents wait for a person and do not count.
+// OwedSince says whether anything that was marked at or before t is still owed, sweeps included, and the documents that
+// one has marked since: it may have been owed before. Held sweeps and parked documents wait for a person and do not count.
 func (d *Dirty) OwedSince(t time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -85,7 +85,7 @@ func (d *Dirty) OwedSince(t time.Time) bool {
 		return true
 	}
 	for _, one := range d.debts {
-		if one.older || !one.Since.After(t) {
+		if one.older || one.swept || !one.Since.After(t) {
 			return true
 		}
 	}

@@ -83,23 +83,18 @@ func mayPublish(ctx context.Context, q Querier, plan Plan) error {
 	if err != nil {
 		return err
 	}
-	added, removed := current.difference(plan.Tables)
-	statement := publicationSQL(plan.Publication, current.exists, added, removed)
-	if len(statement) == 0 {
-		return nil
+	if current.exists {
+		return nil // what may not be changed in it is a finding, and no reason to stop
 	}
 	var reasons []string
-	if !current.exists {
-		var create bool
-		if err := q.QueryRow(ctx, "SELECT has_database_privilege(current_database(), 'CREATE')").Scan(&create); err != nil {
-			return fmt.Errorf("ask for privileges: %w", err)
-		}
-		if !create {
-			reasons = append(reasons, "CREATE on the database")
-		}
-	} else if !current.owned {
-		reasons = append(reasons, "ownership of publication "+plan.Publication)
+	var create bool
+	if err := q.QueryRow(ctx, "SELECT has_database_privilege(current_database(), 'CREATE')").Scan(&create); err != nil {
+		return fmt.Errorf("ask for privileges: %w", err)
 	}
+	if !create {
+		reasons = append(reasons, "CREATE on the database")
+	}
+	added, _ := current.difference(plan.Tables)
 	var foreign []string
 	for _, t := range added {
 		if !wanted[t].owned {
@@ -112,6 +107,6 @@ func mayPublish(ctx context.Context, q Querier, plan Plan) error {
 	if len(reasons) == 0 {
 		return nil
 	}
-	return refused(fmt.Errorf("this role may not change publication %q: it lacks %s", plan.Publication, strings.Join(reasons, " and ")),
-		"the owner of the tables, or an administrator, runs: "+strings.Join(statement, "; "))
+	return refused(fmt.Errorf("this role may not create publication %q: it lacks %s", plan.Publication, strings.Join(reasons, " and ")),
+		"the owner of the tables, or an administrator, runs: "+strings.Join(publicationSQL(plan.Publication, false, added, nil), "; "))
 }

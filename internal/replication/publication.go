@@ -32,13 +32,30 @@ type PublicationChange struct {
 	// that ran meanwhile, nothing will come. All tables when Created.
 	Added   []Table
 	Removed []Table
+	// Lacking is what this role may not do to the publication. It goes on all the same.
+	Lacking Lacking
 }
+
+// Lacking is what stands between a publication and the tables it should list, because the role may not change it. The
+// zero Lacking is nothing.
+type Lacking struct {
+	Missing []Table // not in it: of what is written there the log says nothing
+	Surplus []Table // in it, and not wanted
+	Rights  string  // what the role would need
+	Add     string  // the SQL with which an owner adds what is missing; empty when nothing is
+	Drop    string  // and with which it drops what is too much
+}
+
+// Any says whether there is anything.
+func (l Lacking) Any() bool { return len(l.Missing)+len(l.Surplus) > 0 }
 
 // Changed says whether anything was done.
 func (c PublicationChange) Changed() bool { return c.Created || len(c.Added)+len(c.Removed) > 0 }
 
 // EnsurePublication makes the publication list exactly these tables: whole rows, every operation, no filter. It needs
 // no privilege when nothing has to change. Everything is checked before anything is done, and done in one transaction.
+// Where there is a publication, what the role may not do to it is left undone, and said; where there is none, it is
+// created whole or not at all.
 // A publication of that name that publishes something else in kind (all tables, a schema, column lists, filters) is
 // refused, and so is a table on which publishing would make the application's own UPDATE and DELETE fail.
 func EnsurePublication(ctx context.Context, db DB, name string, tables []Table) (PublicationChange, error) {
@@ -74,11 +91,12 @@ func ensurePublication(ctx context.Context, db DB, name string, tables []Table) 
 	if err := current.acceptable(); err != nil {
 		return PublicationChange{}, err
 	}
-	if _, err := readTables(ctx, tx, tables); err != nil {
+	wanted, err := readTables(ctx, tx, tables)
+	if err != nil {
 		return PublicationChange{}, err
 	}
 	change := PublicationChange{OID: current.oid, Created: !current.exists}
-	change.Added, change.Removed = current.difference(tables)
+	change.Added, change.Removed, change.Lacking = current.within(tables, wanted)
 	statements := publicationSQL(name, current.exists, change.Added, change.Removed)
 	if len(statements) == 0 {
 		return change, nil
@@ -99,6 +117,22 @@ func ensurePublication(ctx context.Context, db DB, name string, tables []Table) 
 		return PublicationChange{}, err
 	}
 	return change, nil
+}
+
+// InspectPublication says how far the publication is from listing these tables: what this role would change, and what it
+// may not. It changes nothing. exists is false when there is no such publication; then nothing else is said.
+func InspectPublication(ctx context.Context, q Querier, name string, tables []Table) (may PublicationChange, exists bool, err error) {
+	current, err := readPublication(ctx, q, name)
+	if err != nil || !current.exists {
+		return PublicationChange{}, false, err
+	}
+	wanted, err := readTables(ctx, q, tables)
+	if err != nil {
+		return PublicationChange{}, false, err
+	}
+	may.OID = current.oid
+	may.Added, may.Removed, may.Lacking = current.within(tables, wanted)
+	return may, true, nil
 }
 
 // publicationSQL is what brings the publication about; empty when there is nothing to do.
@@ -221,6 +255,39 @@ func (p publication) difference(tables []Table) (add, remove []Table) {
 	slices.SortFunc(add, order)
 	slices.SortFunc(remove, order)
 	return add, remove
+}
+
+// within is difference, parted into what the role may do and what it lacks. Adding takes the ownership of the
+// publication and of the table, removing that of the publication.
+func (p publication) within(tables []Table, wanted map[Table]relation) (add, remove []Table, lacking Lacking) {
+	missing, surplus := p.difference(tables)
+	switch {
+	case !p.exists:
+		return missing, surplus, Lacking{}
+	case p.owned:
+		var rights []string
+		for _, t := range missing {
+			if wanted[t].owned {
+				add = append(add, t)
+				continue
+			}
+			lacking.Missing = append(lacking.Missing, t)
+			rights = append(rights, t.String())
+		}
+		remove = surplus
+		if len(rights) > 0 {
+			lacking.Rights = "ownership of " + strings.Join(rights, ", ")
+		}
+	case len(missing)+len(surplus) > 0:
+		lacking.Missing, lacking.Surplus, lacking.Rights = missing, surplus, "ownership of publication "+p.name
+	}
+	if sql := publicationSQL(p.name, true, lacking.Missing, nil); len(sql) > 0 {
+		lacking.Add = sql[0]
+	}
+	if sql := publicationSQL(p.name, true, nil, lacking.Surplus); len(sql) > 0 {
+		lacking.Drop = sql[0]
+	}
+	return add, remove, lacking
 }
 
 // relation is a wanted table as it is in the catalog.

@@ -185,8 +185,23 @@ func TestSetupSQLIsWhatIsMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 		be()
-		if err := replication.Preflight(t.Context(), tx, plan); err == nil || !strings.Contains(err.Error(), "ownership of publication") {
-			t.Errorf("a table may go only with the publication's owner: %v", err)
+		// What it may not change is left, and said.
+		for _, step := range []struct {
+			tables []replication.Table
+			want   replication.Lacking
+		}{
+			{named("posts"), replication.Lacking{Surplus: named("media"), Drop: `ALTER PUBLICATION "Pub'""" DROP TABLE "public"."media"`}},
+			{named("posts", "media", "users"), replication.Lacking{Missing: named("users"), Add: `ALTER PUBLICATION "Pub'""" ADD TABLE "public"."users"`}},
+		} {
+			step.want.Rights = "ownership of publication Pub'\""
+			plan.Tables = step.tables
+			if err := replication.Preflight(t.Context(), tx, plan); err != nil {
+				t.Errorf("Preflight of %v: %v", step.tables, err)
+			}
+			change, err := replication.EnsurePublication(t.Context(), tx, plan.Publication, plan.Tables)
+			if diff := cmp.Diff(step.want, change.Lacking); err != nil || change.Changed() || diff != "" {
+				t.Errorf("EnsurePublication of %v: %+v, %v\n%s", step.tables, change, err, diff)
+			}
 		}
 		plan.Tables = setup.Tables
 		if err := replication.Preflight(t.Context(), tx, plan); err != nil {
@@ -205,6 +220,53 @@ func TestSetupSQLIsWhatIsMissing(t *testing.T) {
 			if err := tx.QueryRow(t.Context(), sql).Scan(&got); err != nil || got != want {
 				t.Errorf("%s: %t, %v", sql, got, err)
 			}
+		}
+	})
+}
+
+// The publication's owner adds what it owns, and says what it does not. InspectPublication says the same before.
+func TestEnsurePublicationDoesWhatItMay(t *testing.T) {
+	pgtest.Each(t, func(t *testing.T, version int) {
+		t.Parallel()
+		w := newWorld(t, pgtest.NewVersion(t, version), `CREATE TABLE posts (id int PRIMARY KEY); CREATE TABLE mine (id int PRIMARY KEY); CREATE TABLE theirs (id int PRIMARY KEY)`)
+		role := w.db.Name + "_r"
+		w.exec("CREATE ROLE " + role + "; GRANT CREATE ON DATABASE " + w.db.Name + " TO " + role + "; ALTER TABLE posts OWNER TO " + role + "; ALTER TABLE mine OWNER TO " + role)
+		w.Cleanup(func() {
+			pool := w.db.Pool(t)
+			pool.Exec(context.Background(), "DROP OWNED BY "+role)
+			pool.Exec(context.Background(), "DROP ROLE "+role)
+		})
+		tx, err := w.pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { tx.Rollback(context.Background()) }()
+		if _, err := tx.Exec(t.Context(), "SET LOCAL ROLE "+role); err != nil {
+			t.Fatal(err)
+		}
+		if _, exists, err := replication.InspectPublication(t.Context(), tx, "p", named("posts")); err != nil || exists {
+			t.Errorf("there is no publication, and it says %t, %v", exists, err)
+		}
+		if _, err := replication.EnsurePublication(t.Context(), tx, "p", named("posts")); err != nil {
+			t.Fatal(err)
+		}
+		want := replication.PublicationChange{Added: named("mine"), Lacking: replication.Lacking{
+			Missing: named("theirs"), Rights: "ownership of public.theirs", Add: `ALTER PUBLICATION "p" ADD TABLE "public"."theirs"`,
+		}}
+		all := named("mine", "posts", "theirs")
+		may, _, err := replication.InspectPublication(t.Context(), tx, "p", all)
+		want.OID = may.OID
+		if diff := cmp.Diff(want, may); err != nil || diff != "" {
+			t.Errorf("%v\n%s", err, diff)
+		}
+		got, err := replication.EnsurePublication(t.Context(), tx, "p", all)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%v\n%s", err, diff)
+		}
+		want.Added = nil
+		got, err = replication.EnsurePublication(t.Context(), tx, "p", all)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" || got.Changed() {
+			t.Errorf("again: %v\n%s", err, diff)
 		}
 	})
 }

@@ -1,6 +1,9 @@
 package replication
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Setup is what an administrator prepares for a role that cannot do it itself.
 type Setup struct {
@@ -66,6 +69,19 @@ func SetupSQL(s Setup) string {
 		b.WriteString(s.State)
 	}
 	return b.String()
+}
+
+// GrantSQL lets a role read tables.
+func GrantSQL(role string, tables []Table) string {
+	var schemas, names []string
+	for _, t := range tables {
+		if s := quoteName(t.Schema); !slices.Contains(schemas, s) {
+			schemas = append(schemas, s)
+		}
+		names = append(names, t.quoted())
+	}
+	return "GRANT USAGE ON SCHEMA " + strings.Join(schemas, ", ") + " TO " + quoteName(role) +
+		"; GRANT SELECT ON " + strings.Join(names, ", ") + " TO " + quoteName(role)
 }
 
 // comment keeps a name that contains a line break from ending the comment it is in.

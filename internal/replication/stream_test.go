@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"payload-cdc/internal/failure"
 	"payload-cdc/internal/pgtest"
 	"payload-cdc/internal/replication"
 	"payload-cdc/internal/wal"
@@ -140,6 +142,77 @@ func TestStreamResumesWhereItWasConfirmed(t *testing.T) {
 			t.Errorf("the slot stands at %s, confirmed last was %s", got, last)
 		}
 	})
+}
+
+// Transactions interleave in the log and arrive as they commit: one that wrote before the confirmed position, and
+// committed after it, is sent. Its rows' positions say nothing.
+func TestStreamInterleavedTransactions(t *testing.T) {
+	pgtest.Each(t, func(t *testing.T, version int) {
+		t.Parallel()
+		w := newWorld(t, pgtest.NewVersion(t, version), "CREATE TABLE posts (id int PRIMARY KEY)", "posts")
+		long, err := w.pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { long.Rollback(context.WithoutCancel(t.Context())) }()
+		if _, err := long.Exec(t.Context(), "INSERT INTO posts VALUES (1)"); err != nil {
+			t.Fatal(err)
+		}
+		var first tape
+		r := w.read(w.config(), &first)
+		w.exec("INSERT INTO posts VALUES (2)")
+		first.until(t, "the short one", func() bool { return len(first.lines) == 1 && !first.open })
+		confirmed := first.ends[len(first.ends)-1]
+		r.Confirm(confirmed)
+		r.stop()
+		if _, err := long.Exec(t.Context(), "INSERT INTO posts VALUES (3)"); err != nil {
+			t.Fatal(err)
+		}
+		if err := long.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		config := w.config()
+		config.From = confirmed
+		var second tape
+		r = w.read(config, &second)
+		second.until(t, "the long one", func() bool { return len(second.lines) == 2 && !second.open })
+		if diff := cmp.Diff([]string{"I public.posts new id=1", "I public.posts new id=3"}, second.rows()); diff != "" {
+			t.Error(diff)
+		}
+		r.stop()
+	})
+}
+
+// Nothing can be confirmed on a standby, and nothing is created there.
+func TestStandbyIsRefused(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Start(t, pgtest.Options{})
+	w := newWorld(t, cluster.NewDB(t), "CREATE TABLE posts (id int PRIMARY KEY)", "posts")
+	if err := cluster.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(cluster.Dir, "standby.signal")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.pool.Reset()
+	plan := replication.Plan{Slot: w.slot, Publication: publication, Tables: named("posts")}
+	if err := replication.Preflight(t.Context(), w.pool, plan); err == nil || !strings.Contains(err.Error(), "this server is a standby") {
+		t.Errorf("Preflight: %v", err)
+	}
+	s, err := replication.Open(t.Context(), replication.Config{URI: w.db.URI, Slot: w.slot, Publication: publication})
+	if err == nil {
+		s.Close(t.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), "this server is a standby") || failure.Of(err).Remedy == "" {
+		t.Errorf("Open: %v", err)
+	}
+	if err := cluster.Stop(); err != nil { // its database cannot be dropped
+		t.Fatal(err)
+	}
 }
 
 // The server believes any position, and then never sends what lies before it.

@@ -116,13 +116,43 @@ var mutants = []mutant{
 	},
 	{
 		name: "hint settled without a mark", file: "internal/pipeline/reconcile.go",
-		old: "			r.dirty.Mark(Marks{Keys: []document.Key{owners[i]}, Strength: c.Strength})\n", new: "",
+		old: "			r.dirty.Mark(Marks{Keys: []document.Key{owners[i]}, Strength: c.Strength, since: c.Since})\n", new: "",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
 		name: "hint of a row that is gone owes nothing", file: "internal/pipeline/reconcile.go",
 		old: "			r.dirty.Mark(Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection", new: "			_ = (Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection",
 		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a shown row is settled before its documents are marked", file: "internal/pipeline/spread.go",
+		old: "		if cursor == \"\" {\n", new: "		if r.dirty.Settle(c); cursor == \"\" {\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a shown row does not wait for its transactions", file: "internal/pipeline/spread.go",
+		old: "		if !visible {\n", new: "		if !visible && false {\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a shown row forgets the documents in hand", file: "internal/pipeline/spread.go",
+		old: "			r.dirty.lookAgain(", new: "			_ = (",
+		run: "TestShownRow",
+	},
+	{
+		name: "a shown row floods", file: "internal/pipeline/spread.go",
+		old: "		if err := r.dirty.room(ctx, r.cfg.SweepRoom); err != nil {\n", new: "		if err := ctx.Err(); err != nil {\n",
+		run: "TestShownRow",
+	},
+	{
+		name: "caught up before the documents of a sweep are", file: "internal/pipeline/stats.go",
+		old: "		if one.older || one.swept || !one.Since.After(t) {\n", new: "		if !one.Since.After(t) {\n",
+		run: "TestCaughtUp",
+	},
+	{
+		name: "a document that shows a row is looked for at the root only", file: "internal/payload/related.go",
+		old: "k.from.collection != c ||", new: "k.from != c.root ||",
+		run: "TestShowing",
 	},
 	{
 		name: "sweep does not wait for its transactions", file: "internal/pipeline/sweep.go",

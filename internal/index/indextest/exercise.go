@@ -59,6 +59,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Instance) {
 		"another process sees it at once":          testAgain,
 		"concurrent writers lose nothing":          testConcurrent,
 		"the owner is kept apart":                  testOwner,
+		"what is held can be counted":              testCount,
 		"the index fits":                           testCheck,
 		"a cancelled call returns":                 testCancelled,
 	} {
@@ -446,6 +447,34 @@ func testConcurrent(t *testing.T, in Instance) {
 	}
 	wg.Wait()
 	in.expect(t, want)
+}
+
+// An index that can count counts its namespace, what was acknowledged a moment ago and what others wrote included.
+func testCount(t *testing.T, in Instance) {
+	counter, ok := in.Index.(index.Counter)
+	if !ok {
+		t.Skip("it cannot count")
+	}
+	want := func(n int) {
+		t.Helper()
+		if got, err := counter.Count(t.Context()); err != nil || got != n {
+			t.Errorf("counted %d, want %d: %v", got, n, err)
+		}
+	}
+	want(0)
+	other := in.Other(t)
+	defer other.Close()
+	upsert(t, in.Index, []document.Vector{in.vector("posts-1", 1), in.vector("posts-2", 2), in.vector("posts-3", 3)})
+	upsert(t, other, []document.Vector{in.vector("posts-4", 4)})
+	if err := in.Index.SetOwner(t.Context(), index.Owner{System: "1", Slot: "s", At: time.Unix(0, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	in.Plant(t, "foreign", `{"kind":"faq"}`)
+	want(4)
+	if err := in.Index.Delete(t.Context(), []string{"posts-1", "posts-9"}); err != nil {
+		t.Fatal(err)
+	}
+	want(3)
 }
 
 func testOwner(t *testing.T, in Instance) {

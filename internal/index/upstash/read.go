@@ -193,6 +193,31 @@ func (x *Index) Check(ctx context.Context) error {
 	return wrap(&failure.Error{Class: failure.Systemic, Provider: provider, Rejected: true, Remedy: remedy, Err: why}, "check the index")
 }
 
+// Count implements index.Counter.
+func (x *Index) Count(ctx context.Context) (int, error) {
+	result, err := x.post(ctx, x.reads, "info", "", []byte("[]"))
+	if err != nil {
+		return 0, wrap(err, "count the vectors")
+	}
+	var is struct {
+		Namespaces map[string]struct {
+			Vectors int `json:"vectorCount"`
+			Pending int `json:"pendingVectorCount"`
+		} `json:"namespaces"`
+	}
+	if err := json.Unmarshal(result, &is); err != nil {
+		return 0, wrap(unreadable("%w", err), "count the vectors")
+	}
+	if is.Namespaces == nil {
+		return 0, wrap(unreadable("no namespaces"), "count the vectors")
+	}
+	n := 0
+	for _, place := range x.places() { // one that holds nothing may not be listed
+		n += is.Namespaces[place].Vectors + is.Namespaces[place].Pending
+	}
+	return n, nil
+}
+
 // owner is the metadata of an owner's vector. An owner is found by id, so its values mean nothing.
 type owner struct {
 	System string `json:"system"`
