@@ -201,3 +201,41 @@ func TestRestoredCollisionIsTriedAgain(t *testing.T) {
 		t.Errorf("claims %v, parked %v", claims, d.Parked())
 	}
 }
+
+// TestCaughtUpOnlyAfterTheFirstSweep: what a sweep of everything becomes is as old as it was. Whoever waits until nothing
+// from before a moment is owed would else be told so between the two.
+func TestCaughtUpOnlyAfterTheFirstSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1)
+		w.commit(map[document.Key]version{key("1"): {published: true, text: "one"}}, 0, false)
+		begin := make(chan struct{})
+		p := run(t, w, func(c *pipeline.Config) { c.Source = listsLater{c.Source, begin} })
+		p.Dirty.Sweep(pipeline.SweepMark{Strength: owed.Prove, Reason: "first start"})
+		since := time.Now()
+		time.Sleep(time.Minute) // it has become one of each collection, which cannot go on
+		if !p.Dirty.OwedSince(since) {
+			t.Error("nothing is said to be owed, and nothing is in the index")
+		}
+		close(begin)
+		settle(t, p)
+		check(t, w)
+		if p.Dirty.OwedSince(since) {
+			t.Error("still owed")
+		}
+	})
+}
+
+// listsLater is a source that lists nothing before it may begin.
+type listsLater struct {
+	pipeline.Source
+	begin <-chan struct{}
+}
+
+func (s listsLater) Published(ctx context.Context, collection, cursor string, n int) ([]document.Key, string, wal.Snapshot, error) {
+	select {
+	case <-s.begin:
+	case <-ctx.Done():
+		return nil, "", wal.Snapshot{}, ctx.Err()
+	}
+	return s.Source.Published(ctx, collection, cursor, n)
+}

@@ -21,6 +21,7 @@ type SweepMark struct {
 	Delay      time.Duration // wait this long for more marks of the same sweep
 	Force      bool          // absent documents are marked however many they are
 	listed     bool          // the index's listing is already in the ledger
+	since      time.Time     // owed that long already, as a part of a sweep of everything; zero is now
 }
 
 // daily is the reason of a sweep that nothing but its date owes.
@@ -61,6 +62,10 @@ func (d *Dirty) markSweep(m SweepMark, xid wal.XID, now time.Time) {
 	if m.Strength == 0 {
 		m.Strength = owed.Look
 	}
+	since := now
+	if !m.since.IsZero() && m.since.Before(now) {
+		since = m.since
+	}
 	s := d.sweeps[m.Collection]
 	if s == nil || s.scheduled(now) && !s.running {
 		generation := int64(0)
@@ -68,7 +73,7 @@ func (d *Dirty) markSweep(m SweepMark, xid wal.XID, now time.Time) {
 			generation = s.Generation
 		}
 		s = &sweep{Sweep: owed.Sweep{
-			Collection: m.Collection, Strength: m.Strength, Generation: generation, Since: now, Due: now.Add(m.Delay),
+			Collection: m.Collection, Strength: m.Strength, Generation: generation, Since: since, Due: now.Add(m.Delay),
 			Reason: m.Reason, Force: m.Force,
 		}, listed: m.listed}
 		d.sweeps[m.Collection] = s
@@ -80,6 +85,7 @@ func (d *Dirty) markSweep(m SweepMark, xid wal.XID, now time.Time) {
 			s.listed = m.listed
 		}
 		s.Strength = max(s.Strength, m.Strength)
+		s.Since = sooner(s.Since, since)
 		s.Force = s.Force || m.Force
 		// Put off while more marks come, within bounds, and never past what was promised before.
 		if due := now.Add(m.Delay); due.Before(s.Due) || s.Due.After(now) && due.Before(s.Since.Add(debounceMost)) {

@@ -78,7 +78,7 @@ func (s *Sweeper) sweep(ctx context.Context, sweep owed.Sweep) (held int, err er
 	if sweep.Collection == "" {
 		marks := make([]SweepMark, 0)
 		for _, c := range s.cfg.Source.Collections() {
-			marks = append(marks, SweepMark{Collection: c, Strength: sweep.Strength, Reason: sweep.Reason, Force: sweep.Force, listed: true})
+			marks = append(marks, SweepMark{Collection: c, Strength: sweep.Strength, Reason: sweep.Reason, Force: sweep.Force, listed: true, since: sweep.Since})
 		}
 		s.dirty.Sweep(marks...)
 		return 0, nil

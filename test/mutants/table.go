@@ -300,6 +300,11 @@ var mutants = []mutant{
 		run: "TestChanges",
 	},
 	{
+		name: "the parts of a sweep of everything are younger than it", file: "internal/pipeline/sweep.go",
+		old: ", since: sweep.Since})", new: "})",
+		run: "TestCaughtUpOnlyAfterTheFirstSweep",
+	},
+	{
 		name: "an instance that was replaced writes on", file: "internal/checkpoint/postgres.go",
 		old: "SELECT 1 / (epoch = $1::bigint)::int", new: "SELECT 1 / (epoch >= $1::bigint)::int",
 		flags: []string{"-short"},
