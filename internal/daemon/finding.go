@@ -8,6 +8,7 @@ import (
 
 	"payload-cdc/internal/admin"
 	"payload-cdc/internal/payload"
+	"payload-cdc/internal/pipeline"
 	"payload-cdc/internal/replication"
 )
 
@@ -95,6 +96,20 @@ func (d *Daemon) unreadable(ctx context.Context, tables []replication.Table) ([]
 		list[i].Schema, list[i].Name, _ = strings.Cut(name, "\x01")
 	}
 	return list, nil
+}
+
+// unstreamed owes each collection that the log does not tell of a sweep, once for each start.
+func (d *Daemon) unstreamed() []pipeline.SweepMark {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var marks []pipeline.SweepMark
+	for slug, not := range d.covered.unstreamed {
+		if not && !d.looked[slug] {
+			d.looked[slug] = true
+			marks = append(marks, pipeline.SweepMark{Collection: slug, Reason: "it is not streamed"})
+		}
+	}
+	return marks
 }
 
 // setCoverage keeps what was found, and says what is new and what is over.

@@ -16,6 +16,12 @@ import (
 // errGone means that tables of an indexed collection are not there, and have not been missing for long.
 var errGone = errors.New("tables are gone")
 
+// goneReason is why a collection is compared that nobody asked to leave.
+const goneReason = "its tables, or its drafts, are gone"
+
+// gonePrint is remembered of a collection that is named, and whose tables are gone.
+const gonePrint = "gone"
+
 // present discovers what there is to index. A collection that the state knows, and that no configuration takes away,
 // may be missing because somebody is just making its tables anew: a migration drops and creates, and commits in between.
 // As long as that may be so, nothing is read, compared or removed, and the error is errGone. What is still missing after

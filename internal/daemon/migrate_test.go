@@ -174,6 +174,27 @@ func TestArrayAdded(t *testing.T) {
 	r.stop()
 }
 
+// Payload's dev push alters tables without changing them, each time that a file is saved: nothing begins again for that.
+func TestIdleAlterCostsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.start()
+	w.equal()
+	w.drained()
+	at := len(w.log.String())
+	for i := range 5 {
+		w.exec(`ALTER TABLE users ALTER COLUMN login_attempts SET DEFAULT 0; ALTER TABLE posts ALTER COLUMN title DROP DEFAULT;
+			ALTER TABLE posts ADD COLUMN passing int; ALTER TABLE posts DROP COLUMN passing`)
+		w.exec(`UPDATE posts SET title = $1 WHERE id = 1`, fmt.Sprintf("saved %d", i))
+		w.shows("posts-1", fmt.Sprintf("saved %d", i))
+	}
+	w.drained()
+	if log := w.log.String()[at:]; strings.Contains(log, "beginning again") || strings.Contains(log, "sweep begins") {
+		t.Error("nothing had changed, and it began again")
+	}
+	r.stop()
+}
+
 // ids lists the vectors whose ids begin so.
 func (w *world) ids(prefix string) []string {
 	w.Helper()

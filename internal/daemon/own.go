@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"payload-cdc/internal/checkpoint"
-	"payload-cdc/internal/index"
 	"payload-cdc/internal/owed"
 	"payload-cdc/internal/payload"
 	"payload-cdc/internal/pipeline"
@@ -157,104 +156,6 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 	return d.store.SetFingerprints(ctx, prints)
 }
 
-// goneReason is why a collection is compared that nobody asked to leave.
-const goneReason = "its tables, or its drafts, are gone"
-
-// gonePrint is remembered of a collection that is named, and whose tables are gone.
-const gonePrint = "gone"
-
-// unstreamed owes each collection that the log does not tell of a sweep, once for each start.
-func (d *Daemon) unstreamed() []pipeline.SweepMark {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var marks []pipeline.SweepMark
-	for slug, not := range d.covered.unstreamed {
-		if not && !d.looked[slug] {
-			d.looked[slug] = true
-			marks = append(marks, pipeline.SweepMark{Collection: slug, Reason: "it is not streamed"})
-		}
-	}
-	return marks
-}
-
-// gaps compares the state with the slot, the server and the index's owner record. It sets the state right, and returns
-// the sweeps that are owed for what may have been missed.
-func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMark, error) {
-	d, ready, p := o.d, o.ready, &state.Position
-	from := ready.slot.ConfirmedLSN
-	history := p.System != "" && (p.System != ready.server.System || p.Timeline != ready.server.Timeline)
-	var reasons []string
-	gap := func(broken bool, reason string) {
-		if broken {
-			reasons = append(reasons, reason)
-		}
-	}
-	switch {
-	case state.Fresh:
-		p.LSN = from
-	case p.System != "" && p.System != ready.server.System:
-		gap(true, "the state was saved by another database system")
-		p.LSN = from
-	case p.LSN > ready.server.Flushed:
-		gap(true, "the checkpoint is ahead of the database's log: it was restored, or failed over")
-		p.LSN = from
-	default:
-		gap(ready.created, "the slot is new")
-		gap(!ready.created && from > p.LSN, "the slot was confirmed beyond the checkpoint: somebody advanced it, or made it anew")
-		gap(!ready.created && p.Slot == d.cfg.Slot && from < p.SlotPoint, "the slot is older than the one that was made here: it was replaced, or the database restored")
-		gap(history, "the database is on another timeline: it failed over")
-		p.LSN = max(p.LSN, from)
-	}
-	switch {
-	case ready.created:
-		p.SlotPoint = ready.point
-	case p.Slot != d.cfg.Slot || from < p.SlotPoint:
-		p.SlotPoint = 0 // unknown
-	}
-	o.began = p.LSN
-	var record index.Owner
-	if d.index.admitted() {
-		asking, cancel := context.WithTimeout(ctx, askPatience)
-		var err error
-		record, err = o.compare(asking)
-		cancel()
-		if errors.Is(err, ErrOwner) {
-			return nil, err
-		}
-		if err != nil {
-			d.log.Warn("the index does not say how far it has come; it is asked again", "err", err)
-		}
-	}
-	switch {
-	case !state.Fresh:
-		gap(record.LSN > o.began && len(reasons) == 0, indexAhead)
-	default:
-		gap(d.lost(record), stateLost)
-	}
-	if len(reasons) > 0 && d.cfg.OnGap == Stop && record.LSN != adopted {
-		return nil, stopped(strings.Join(reasons, "; "))
-	}
-	if state.Fresh && len(reasons) == 0 {
-		d.log.Info("first start: everything published will be indexed, and what is in the index is looked through")
-		return []pipeline.SweepMark{{Strength: owed.Prove, Reason: "first start"}}, nil
-	}
-	if history {
-		// Transaction ids of another history mean nothing here.
-		for i := range state.Debts {
-			state.Debts[i].XIDs, state.Debts[i].Strength = nil, owed.Prove
-		}
-		for i := range state.Sweeps {
-			state.Sweeps[i].XIDs = nil
-		}
-	}
-	if len(reasons) == 0 {
-		return nil, nil
-	}
-	reason := strings.Join(reasons, "; ")
-	d.log.Warn("changes may have been missed: everything is compared with the index", "reason", reason)
-	return []pipeline.SweepMark{{Strength: owed.Prove, Reason: reason}}, nil
-}
-
 // run reads, reconciles and saves until ctx ends or one of them cannot go on.
 func (o *owner) run(ctx context.Context) error {
 	interrupted, interrupt := context.WithCancelCause(ctx)
@@ -309,56 +210,6 @@ func (o *owner) end(cause error) {
 	if o.interrupt != nil {
 		o.interrupt(cause)
 	}
-}
-
-// beforeSweep waits until every transaction that ran when we began has ended: a table that joined the publication, or a
-// slot that was created, while one ran is complete only for what began later. After a change of the publication
-// everything begins again, because older servers keep a stale publication in a stream that has read such a transaction:
-// the new stream has to begin beyond them all.
-func (o *owner) beforeSweep(ctx context.Context) error {
-	if o.settled.Load() {
-		return nil
-	}
-	err := replication.WaitForRunning(ctx, o.d.source, func(waiting []replication.Waiting) {
-		names := make([]string, len(waiting))
-		for i, w := range waiting {
-			names[i] = w.String()
-		}
-		o.d.log.Info("sweeps wait for transactions that were open when the slot or the publication changed", "open", names)
-	})
-	if err != nil {
-		return fmt.Errorf("wait for open transactions: %w", err)
-	}
-	if o.rejoined && !o.ready.created {
-		if err := o.readOn(ctx); err != nil {
-			return err
-		}
-		o.d.reopened = true
-		o.end(errAgain)
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	o.settled.Store(true)
-	return nil
-}
-
-// readOn waits until the log is read as far as it goes now.
-func (o *owner) readOn(ctx context.Context) error {
-	var text string
-	// Of commits that are not flushed yet too: their effects can be seen.
-	if err := o.d.source.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&text); err != nil {
-		return fmt.Errorf("ask the server how far it is: %w", err)
-	}
-	end, err := wal.ParseLSN(text)
-	if err != nil {
-		return err
-	}
-	for o.pipeline.Dirty.ReadTo() < end {
-		if !pause(ctx, 50*time.Millisecond) {
-			return ctx.Err()
-		}
-	}
-	return nil
 }
 
 // patience is how long a run until caught up waits for a provider that needs a person.

@@ -20,7 +20,7 @@ func (o *owner) poll(ctx context.Context) {
 	tick := time.NewTicker(min(time.Second, d.cfg.LookEvery))
 	defer tick.Stop()
 	warned := false
-	var looked time.Time
+	looked := time.Now() // it was all looked at to prepare
 	for {
 		select {
 		case <-ctx.Done():

@@ -28,6 +28,9 @@ func inspect(ctx context.Context, cfg Config) (*Daemon, *payload.Model, error) {
 		return nil, nil, err
 	}
 	model, _, _, err := d.known(ctx)
+	if err != nil { // the state may be closed to whoever sets up
+		model, err = d.discover(ctx, cfg.Collections)
+	}
 	if err != nil {
 		d.close()
 		return nil, nil, err

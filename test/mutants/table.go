@@ -358,4 +358,39 @@ var mutants = []mutant{
 		old: "		if p.Blocker != (document.Key{}) {\n", new: "		if false {\n",
 		run: "TestRestoredCollision",
 	},
+	{
+		name: "schema: a sweep waits for no open transaction", file: "internal/daemon/own.go",
+		old: "	if o.settled.Load() {\n", new: "	if true {\n",
+		run: "TestTransactionsThatAreOpenWhenTheLogBegins/postgres-17/collection",
+	},
+	{
+		name: "schema: a collection whose tables vanish leaves at once", file: "internal/daemon/gone.go",
+		old: "		if known[slug] != gonePrint && time.Since(since[slug]) < d.cfg.GoneAfter {\n", new: "		if known[slug] != gonePrint && time.Since(since[slug]) < 0 {\n",
+		run: "TestTableVanishesForAMoment/in_two",
+	},
+	{
+		name: "schema: what is gone leaves without the loss guard", file: "internal/daemon/own.go",
+		old: "			m.Reason, m.Force = goneReason, false ", new: "			m.Reason, m.Force = goneReason, true ",
+		run: "TestCollectionDropped/many",
+	},
+	{
+		name: "schema: what the log announces is not compared", file: "internal/daemon/shape.go",
+		old: "	if o.ready.model.Agrees(relation) {\n", new: "	if true {\n",
+		run: "TestTrashSwitchedOn",
+	},
+	{
+		name: "schema: what is not streamed is not swept at start", file: "internal/daemon/own.go",
+		old: "	marks = append(marks, d.unstreamed()...)\n", new: "",
+		run: "TestNewCollectionThatMayNotBePublished",
+	},
+	{
+		name: "gap: a slot older than ours passes", file: "internal/daemon/own.go",
+		old: "		gap(!ready.created && p.Slot == d.cfg.Slot && from < p.SlotPoint, ", new: "		gap(false, ",
+		run: "TestWhatHappenedWhileStoppedIsNoticed/slot_replaced",
+	},
+	{
+		name: "gap: the index is not counted", file: "internal/daemon/count.go",
+		old: "	if !ok || held >= given {\n		return ok\n	}\n	if !pause(", new: "	if true {\n		return ok\n	}\n	if !pause(",
+		run: "TestIndexEmptiedBehindOurBack/while_it_runs",
+	},
 }
