@@ -359,7 +359,7 @@ var mutants = []mutant{
 		run: "TestRestoredCollision",
 	},
 	{
-		name: "schema: a sweep waits for no open transaction", file: "internal/daemon/own.go",
+		name: "schema: a sweep waits for no open transaction", file: "internal/daemon/join.go",
 		old: "	if o.settled.Load() {\n", new: "	if true {\n",
 		run: "TestTransactionsThatAreOpenWhenTheLogBegins/postgres-17/collection",
 	},
@@ -384,7 +384,7 @@ var mutants = []mutant{
 		run: "TestNewCollectionThatMayNotBePublished",
 	},
 	{
-		name: "gap: a slot older than ours passes", file: "internal/daemon/own.go",
+		name: "gap: a slot older than ours passes", file: "internal/daemon/gaps.go",
 		old: "		gap(!ready.created && p.Slot == d.cfg.Slot && from < p.SlotPoint, ", new: "		gap(false, ",
 		run: "TestWhatHappenedWhileStoppedIsNoticed/slot_replaced",
 	},
