@@ -121,7 +121,9 @@ func (c Config) payload(collections []string) payload.Config {
 }
 
 // Misconfigured says whether an error is the configuration's: it names what the database does not have.
-func Misconfigured(err error) bool { return errors.Is(err, payload.ErrUnknownCollection) }
+func Misconfigured(err error) bool {
+	return errors.Is(err, payload.ErrUnknownCollection) || errors.Is(err, payload.ErrRules)
+}
 
 func (c Config) plan(tables []replication.Table) replication.Plan {
 	return replication.Plan{Slot: c.Slot, Publication: c.Publication, Tables: tables}
