@@ -106,8 +106,8 @@ func compareEntry(key entryKey, chunks []held, e payloadtest.Entry) []string {
 			complain("chunk %d has title %q, want %q", i, h.meta.Title, e.Title)
 		case i == 0 && h.meta.Chunks != len(chunks):
 			complain("says it has %d chunks and has %d", h.meta.Chunks, len(chunks))
-		case i == 0 && h.meta.UpdatedAt == "":
-			complain("has no updatedAt")
+		case i == 0 && (h.meta.UpdatedAt == "") != (e.UpdatedAt == ""):
+			complain("has updatedAt %q, the document has %q", h.meta.UpdatedAt, e.UpdatedAt)
 		}
 		text.WriteString(h.data)
 		text.WriteByte('\n')

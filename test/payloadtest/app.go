@@ -31,6 +31,8 @@ type Options struct {
 	Variation string
 	// Push creates the schema. The database must be empty.
 	Push bool
+	// MediaDir is where uploads go. Empty is a folder that all share.
+	MediaDir string
 	// Log receives what Payload itself logs. Nil discards all but the end, which errors carry.
 	Log io.Writer
 	// Dir is the project's folder. Empty means test/payload of the module that the working directory is in.
@@ -81,7 +83,7 @@ func Start(ctx context.Context, databaseURI string, o Options) (*App, error) {
 	cmd := exec.Command(node, "-C", "production", "main.mjs") // see there
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(),
-		"DATABASE_URI="+databaseURI, "VARIATION="+o.Variation, fmt.Sprintf("PUSH=%t", o.Push),
+		"DATABASE_URI="+databaseURI, "VARIATION="+o.Variation, fmt.Sprintf("PUSH=%t", o.Push), "MEDIA_DIR="+o.MediaDir,
 		"NODE_ENV=development", // or the schema is not pushed
 		"DISABLE_PAYLOAD_HMR=true", "PAYLOAD_DISABLE_DEPENDENCY_CHECKER=true", "NEXT_TELEMETRY_DISABLED=1")
 	cmd.Stderr = log

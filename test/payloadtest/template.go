@@ -31,7 +31,7 @@ func New(t testing.TB, db *pgtest.DB, o Options) *App {
 	if err := fill(ctx, db, o); err != nil {
 		t.Fatal(err)
 	}
-	o.Push = false
+	o.Push, o.MediaDir = false, t.TempDir()
 	a, err := Start(ctx, db.URI, o)
 	if err != nil {
 		t.Fatal(err)
