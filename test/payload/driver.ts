@@ -38,6 +38,10 @@ const ops: Record<string, (args: any) => Promise<unknown>> = {
     const [name, run] = steps.shift()
     await run().catch((err) => { err.message = `${name}: ${err.message}`; throw err })
   },
+  migrate: async ({ name, fresh }) => {
+    const migrations = await import('./src/migrate.ts')
+    await (fresh ? migrations.fresh(payload) : migrations.migrate(payload, name))
+  },
   // Several commands in one transaction: {steps: [{op, args}, …], rollback}.
   transaction: async ({ steps, rollback }) => {
     const transactionID = (await payload.db.beginTransaction()) as string

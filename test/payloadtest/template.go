@@ -31,8 +31,17 @@ func New(t testing.TB, db *pgtest.DB, o Options) *App {
 	if err := fill(ctx, db, o); err != nil {
 		t.Fatal(err)
 	}
-	o.Push, o.MediaDir = false, t.TempDir()
-	a, err := Start(ctx, db.URI, o)
+	o.Push = false
+	return Open(t, db.URI, o)
+}
+
+// Open boots Payload on a database as it is; it is closed when the test ends.
+func Open(t testing.TB, databaseURI string, o Options) *App {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	o.MediaDir = t.TempDir()
+	a, err := Start(ctx, databaseURI, o)
 	if err != nil {
 		t.Fatal(err)
 	}
