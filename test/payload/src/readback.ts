@@ -14,28 +14,37 @@ export type Entry = {
 }
 
 // readback returns the published, not trashed entries of the collections and globals: one for a document, or one for each
-// of its locales that has a text of its own (no fallback).
+// of its locales that says something of its own (no fallback). A document that says nothing in any locale has one without a
+// locale, unless each locale is published by itself.
 export async function readback(payload: Payload, slugs?: string[] | null): Promise<Entry[]> {
   const entries: Entry[] = []
   for (const slug of slugs ?? withDrafts(payload)) {
     const config: any = payload.collections[slug]?.config ?? payload.config.globals.find((g) => g.slug === slug)
     if (!config) throw new Error(`no collection or global "${slug}"`)
+    const drafts = config.versions?.drafts
     const localized = payload.config.localization && hasLocalized(config.flattenedFields)
+    const silent = new Map<string, Entry>() // that have said nothing in any locale so far
+    const spoken = new Set<string>()
     for (const locale of localized ? codes(payload) : [undefined]) {
       for (const doc of await documents(payload, slug, locale)) {
-        if (config.versions?.drafts && doc._status !== 'published') continue
-        if (doc.deletedAt) continue
+        if (drafts && doc._status !== 'published' || doc.deletedAt) continue
         const texts = textsOf(config.flattenedFields, doc)
-        if (localized && !texts.some((t) => t.localized)) continue
         const title = titleOf(config.flattenedFields, doc)
         const content = texts.filter((t) => !(t.top && t.text.trim() === title)).map((t) => t.text).join('\n\n')
         if (!title && !content.trim()) continue
-        entries.push({
-          collection: slug, id: String(doc.id), ...(locale && { locale }), title, content, words: strings(doc).join('\n'),
+        const entry: Entry = {
+          collection: slug, id: String(doc.id), title, content, words: strings(doc).join('\n'),
           ...(doc.updatedAt && { updatedAt: doc.updatedAt }),
-        })
+        }
+        if (localized && !texts.some((t) => t.localized)) {
+          silent.set(entry.id, entry)
+          continue
+        }
+        spoken.add(entry.id)
+        entries.push({ ...entry, ...(locale && { locale }) })
       }
     }
+    if (!drafts?.localizeStatus) entries.push(...[...silent.values()].filter((e) => !spoken.has(e.id)))
   }
   return entries
 }
