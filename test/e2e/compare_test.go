@@ -66,6 +66,12 @@ func TestCompare(t *testing.T) {
 		"lost text": {func(m map[string]local.Vector) {
 			m["posts-1#1"] = vector("posts-1#1", "part", second())
 		}, `lacks ["second"]`},
+		"text twice": {func(m map[string]local.Vector) {
+			m["blog-posts-7@de"] = vector("blog-posts-7@de", "Sieben Worte. Worte", localized)
+		}, `has ["worte"]`},
+		"text once": {func(m map[string]local.Vector) {
+			m["posts-1#1"] = vector("posts-1#1", "second", second())
+		}, `lacks ["part"]`},
 		"stale text": {func(m map[string]local.Vector) {
 			m["posts-1#1"] = vector("posts-1#1", "second part from yesterday", second())
 		}, `has ["from" "yesterday"]`},

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"payload-cdc/internal/pgtest"
 	"payload-cdc/test/e2e"
 )
 
@@ -15,15 +16,18 @@ func TestOperations(t *testing.T) {
 	for _, one := range []struct {
 		name, list, collections string
 		disableTransaction      bool
+		postgres                int // 0 is the newest
 	}{
-		{"main", "main", everything, false},
-		{"main without transactions", "main", everything, true},
-		{"alt", "alt", everythingAlt, false},
-		{"alt without transactions", "alt", everythingAlt, true},
+		{"main", "main", everything, false, 0},
+		{"main without transactions", "main", everything, true, 0},
+		{"alt", "alt", everythingAlt, false, 14},
+		{"alt without transactions", "alt", everythingAlt, true, 14},
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			t.Parallel()
-			w := e2e.New(t, e2e.Options{Variation: one.list, Env: map[string]string{"CDC_COLLECTIONS": one.collections}})
+			w := e2e.New(t, e2e.Options{
+				Cluster: pgtest.NewVersion(t, one.postgres).Cluster, Variation: one.list, Env: map[string]string{"CDC_COLLECTIONS": one.collections},
+			})
 			ctx := t.Context()
 			cdc := w.Start(t)
 			cdc.WaitReady(t)
@@ -44,8 +48,9 @@ func TestOperations(t *testing.T) {
 				if len(problems) == 0 {
 					continue
 				}
-				// A child's DELETE alone names no document: a sweep does, five seconds later.
-				if !one.disableTransaction {
+				// Without a transaction, and adapter calls have none, a child's DELETE stands alone: it names no document, and a
+				// sweep finds it five seconds later.
+				if !one.disableTransaction && !strings.HasPrefix(name, "db-") {
 					t.Errorf("after %s:\n  %s", name, strings.Join(problems, "\n  "))
 				}
 				w.WaitConverged(t)

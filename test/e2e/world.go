@@ -154,7 +154,7 @@ func (w *World) WaitConverged(t testing.TB) {
 }
 
 // Patience is how long Eventually waits. A machine that runs many tests at once is slow.
-const Patience = 90 * time.Second
+const Patience = 2 * time.Minute
 
 // Eventually calls problems until there are none, and fails the test with the last ones when they stay.
 func Eventually(t testing.TB, what string, problems func() []string) {
