@@ -154,8 +154,8 @@ func (d *Daemon) work(ctx context.Context) error {
 		case errors.As(err, &bad):
 			return bad
 		case ctx.Err() != nil:
-			if errors.Is(err, context.Canceled) {
-				err = nil
+			if errors.Is(err, context.Canceled) || again(err) {
+				err = nil // what was to begin again is over
 			}
 			return err
 		case errors.Is(err, ErrOwner):
@@ -164,7 +164,7 @@ func (d *Daemon) work(ctx context.Context) error {
 			d.log.Warn("another instance has taken over; standing by")
 			d.set(standby, "another instance has taken over")
 			tries = 1
-		case errors.Is(err, errAgain), errors.Is(err, payload.ErrUnknownTable), errors.Is(err, payload.ErrSchemaChanged):
+		case again(err):
 			d.log.Info("beginning again", "reason", err)
 		case errors.Is(err, errGone):
 			d.log.Warn("waiting for tables to come back", "reason", err)
@@ -186,6 +186,11 @@ func (d *Daemon) work(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// again says whether a period of owning ended only because the next one has to know the tables anew.
+func again(err error) bool {
+	return errors.Is(err, errAgain) || errors.Is(err, payload.ErrUnknownTable) || errors.Is(err, payload.ErrSchemaChanged)
 }
 
 // pause waits. It returns false when ctx ended first.

@@ -15,8 +15,8 @@ import (
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	published := []payloadtest.Entry{
-		{Collection: "posts", ID: "1", Title: "One", Content: "first part\nsecond part", Words: "One\nfirst part\nsecond part\nslug-of-one"},
-		{Collection: "blog-posts", ID: "7", Locale: "de", Title: "Sieben", Content: "sieben Worte", Words: "sieben Worte"},
+		{Collection: "posts", ID: "1", Title: "One", Content: "first part\nsecond part", Words: "One\nfirst part\nsecond part\nslug-of-one", UpdatedAt: "2026-01-01T00:00:00Z"},
+		{Collection: "blog-posts", ID: "7", Locale: "de", Title: "Sieben", Content: "sieben Worte", Words: "sieben Worte", UpdatedAt: "2026-01-01T00:00:00Z"},
 	}
 	vector := func(id, data string, meta map[string]any) local.Vector {
 		raw, err := json.Marshal(meta)
@@ -66,6 +66,12 @@ func TestCompare(t *testing.T) {
 		"lost text": {func(m map[string]local.Vector) {
 			m["posts-1#1"] = vector("posts-1#1", "part", second())
 		}, `lacks ["second"]`},
+		"text twice": {func(m map[string]local.Vector) {
+			m["blog-posts-7@de"] = vector("blog-posts-7@de", "Sieben Worte. Worte", localized)
+		}, `has ["worte"]`},
+		"text once": {func(m map[string]local.Vector) {
+			m["posts-1#1"] = vector("posts-1#1", "second", second())
+		}, `lacks ["part"]`},
 		"stale text": {func(m map[string]local.Vector) {
 			m["posts-1#1"] = vector("posts-1#1", "second part from yesterday", second())
 		}, `has ["from" "yesterday"]`},
@@ -76,6 +82,9 @@ func TestCompare(t *testing.T) {
 			m["posts_1"] = m["posts-1"]
 			delete(m, "posts-1")
 		}, "chunk 0 has id posts_1"},
+		"no time": {func(m map[string]local.Vector) {
+			m["posts-1"] = vector("posts-1", "first part", with(first(), "updatedAt", ""))
+		}, `has updatedAt ""`},
 		"no hash": {func(m map[string]local.Vector) {
 			m["posts-1"] = vector("posts-1", "first part", with(first(), "hash", ""))
 		}, `hash ""`},

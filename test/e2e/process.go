@@ -227,15 +227,7 @@ func (w *World) WaitSettled(t testing.TB, p *Process) {
 	t.Helper()
 	want := w.published(t)
 	Eventually(t, "the index equals what is published, and nothing is owed", func() []string {
-		problems := Compare(w.Vectors(t), want)
-		s, err := p.Status(t)
-		if err != nil {
-			return append(problems, err.Error())
-		}
-		if s.Owed.Documents > 0 || len(s.Owed.Sweeps) > 0 || s.Parked > 0 {
-			problems = append(problems, fmt.Sprintf("%s: %d documents and %d sweeps owed, %d parked", s.State, s.Owed.Documents, len(s.Owed.Sweeps), s.Parked))
-		}
-		return problems
+		return append(Compare(w.Vectors(t), want), w.owing(t, p)...)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +37,7 @@ type World struct {
 	binary string
 	store  local.Store
 	log    *journal
+	marker marker
 
 	mu       sync.Mutex
 	embedded []string
@@ -133,7 +135,11 @@ func (w *World) Differences(t testing.TB) []string {
 
 func (w *World) published(t testing.TB) []payloadtest.Entry {
 	t.Helper()
-	entries, err := w.Payload.Readback(t.Context())
+	var slugs []string
+	if named := w.Env["CDC_COLLECTIONS"]; named != "" {
+		slugs = strings.Split(named, ",")
+	}
+	entries, err := w.Payload.Readback(t.Context(), slugs...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +154,7 @@ func (w *World) WaitConverged(t testing.TB) {
 }
 
 // Patience is how long Eventually waits. A machine that runs many tests at once is slow.
-const Patience = 90 * time.Second
+const Patience = 2 * time.Minute
 
 // Eventually calls problems until there are none, and fails the test with the last ones when they stay.
 func Eventually(t testing.TB, what string, problems func() []string) {

@@ -2,6 +2,7 @@
 // {id, error, ms} out, in the order of completion. Commands run side by side. The first line out, without an id, says that
 // Payload has booted. It ends when stdin closes.
 import readline from 'node:readline'
+import type { Step } from './src/steps.ts'
 
 // Only protocol lines may reach stdout: whatever else is written there (drizzle's spinner, console.log) becomes log.
 const write = process.stdout.write.bind(process.stdout)
@@ -11,7 +12,10 @@ const say = (line: object) => write(JSON.stringify(line) + '\n')
 const started = performance.now()
 const { boot } = await import('./src/boot.ts')
 const { readback, withDrafts } = await import('./src/readback.ts')
+const { main } = await import('./src/ops-main.ts')
+const { alt } = await import('./src/ops-alt.ts')
 const payload = await boot()
+let steps: Step[] = []
 
 // Payload's Local API, its arguments passed through untouched but for ids (as text) and files (data in base64).
 const local = [
@@ -22,9 +26,22 @@ const local = [
 const adapter = ['db.updateOne', 'db.deleteOne', 'db.create']
 
 const ops: Record<string, (args: any) => Promise<unknown>> = {
-  readback: ({ collections }) => readback(payload, collections),
+  readback: ({ slugs }) => readback(payload, slugs),
   content: async () => (await import('./content/index.ts')).content,
   seed: async () => (await import('./content/index.ts')).seed(payload),
+  // The names of a list of operations, and one of them after the other: each is done once, in order.
+  steps: async ({ list, ...options }) => {
+    steps = { main, alt }[list](payload, options)
+    return steps.map(([name]) => name)
+  },
+  step: async () => {
+    const [name, run] = steps.shift()
+    await run().catch((err) => { err.message = `${name}: ${err.message}`; throw err })
+  },
+  migrate: async ({ name, fresh }) => {
+    const migrations = await import('./src/migrate.ts')
+    await (fresh ? migrations.fresh(payload) : migrations.migrate(payload, name))
+  },
   // Several commands in one transaction: {steps: [{op, args}, …], rollback}.
   transaction: async ({ steps, rollback }) => {
     const transactionID = (await payload.db.beginTransaction()) as string

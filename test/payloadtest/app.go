@@ -26,11 +26,18 @@ var ErrNotInstalled = errors.New("payload is not installed: it needs node 20 or 
 
 // Options describes a Payload to start. The zero value is the main variation on a schema that is there already.
 type Options struct {
-	// Variation is the project: "main" (the default: serial ids, relational blocks, schema public) or "alt" (uuid ids,
-	// blocks as JSON, a status per locale, schema cms).
+	// Variation is the project: "main" (the default: serial ids, relational blocks, schema public), "alt" (uuid ids,
+	// blocks as JSON, a status per locale, schema cms) or "evolve" (small; what has become of it is its Stage).
 	Variation string
-	// Push creates the schema. The database must be empty.
-	Push bool
+	// Stage is a list, with commas: see payload.evolve.config.ts.
+	Stage string
+	// Push creates the schema, or changes it to what the project now is. Where drizzle asks, what is new is created and
+	// what is gone is dropped, unless Rename says that the one was renamed to the other.
+	Push, Rename bool
+	// MigrationDir is where migrations are written and found. It and the folder that it is in are Payload's.
+	MigrationDir string
+	// MediaDir is where uploads go. Empty is a folder that all share.
+	MediaDir string
 	// Log receives what Payload itself logs. Nil discards all but the end, which errors carry.
 	Log io.Writer
 	// Dir is the project's folder. Empty means test/payload of the module that the working directory is in.
@@ -81,16 +88,19 @@ func Start(ctx context.Context, databaseURI string, o Options) (*App, error) {
 	cmd := exec.Command(node, "-C", "production", "main.mjs") // see there
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(),
-		"DATABASE_URI="+databaseURI, "VARIATION="+o.Variation, fmt.Sprintf("PUSH=%t", o.Push),
+		"DATABASE_URI="+databaseURI, "VARIATION="+o.Variation, fmt.Sprintf("PUSH=%t", o.Push), "STAGE="+o.Stage,
+		"MEDIA_DIR="+o.MediaDir, "MIGRATION_DIR="+o.MigrationDir,
 		"NODE_ENV=development", // or the schema is not pushed
 		"DISABLE_PAYLOAD_HMR=true", "PAYLOAD_DISABLE_DEPENDENCY_CHECKER=true", "NEXT_TELEMETRY_DISABLED=1")
-	cmd.Stderr = log
+	asked := &asked{log: log, rename: o.Rename}
+	cmd.Stderr = asked
 	// A group of its own: Ctrl-C is for its owner, who may still want to unpublish something.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start Payload: %w", err)
 	}
+	asked.stdin = stdin
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start Payload: %w", err)

@@ -114,21 +114,32 @@ func (a *App) Find(ctx context.Context, collection string, where Fields, more ..
 
 // Entry is a published text as Payload itself reads it back: a document, or one locale of a localized one.
 type Entry struct {
-	Collection string `json:"collection"`
+	Collection string `json:"collection"` // or global
 	ID         string `json:"id"`
 	Locale     string `json:"locale"` // empty for a collection that is not localized
 	Title      string `json:"title"`
-	Content    string `json:"content"` // plain text that must be found in the index
-	Words      string `json:"words"`   // every string of the document: nothing else may be found
+	Content    string `json:"content"`   // plain text that must be found in the index
+	Words      string `json:"words"`     // every string of the document: nothing else may be found
+	UpdatedAt  string `json:"updatedAt"` // empty for a collection that keeps no times
 }
 
-// Readback returns all that is published of the collections, or of every one with drafts when none are named. A locale
-// without a text of its own has no entry.
-func (a *App) Readback(ctx context.Context, collections ...string) ([]Entry, error) {
+// Readback returns all that is published of the collections and globals, or of every collection with drafts when none are
+// named: the text of whole documents, blocks and arrays and all. A locale without a text of its own has no entry.
+func (a *App) Readback(ctx context.Context, slugs ...string) ([]Entry, error) {
 	var entries []Entry
-	err := a.Call(ctx, "readback", Fields{"collections": collections}, &entries)
+	err := a.Call(ctx, "readback", Fields{"slugs": slugs}, &entries)
 	return entries, err
 }
+
+// Steps begins a list of operations of the project, "main" or "alt", and returns their names in order. more is
+// {"disableTransaction": true}, for those operations that take it. Step does the next one.
+func (a *App) Steps(ctx context.Context, list string, more ...Fields) (names []string, err error) {
+	err = a.Call(ctx, "steps", args(more, Fields{"list": list}), &names)
+	return names, err
+}
+
+// Step does the next operation of the list that Steps began. Each may build on those before it.
+func (a *App) Step(ctx context.Context) error { return a.Call(ctx, "step", nil, nil) }
 
 // Seeded is a document of the demo's content.
 type Seeded struct {

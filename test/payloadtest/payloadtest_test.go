@@ -123,6 +123,57 @@ func TestLocales(t *testing.T) {
 	}
 }
 
+// The oracle has the text of whole documents, in each locale, and none that readers do not see.
+func TestReadback(t *testing.T) {
+	t.Parallel()
+	app := payloadtest.New(t, pgtest.New(t), payloadtest.Options{})
+	ctx := t.Context()
+	_, err := app.Create(ctx, "posts", fields{
+		"title": "Title", "slug": "no-slug", "contactEmail": "no@example.com", "tone": "formal", "tags": []string{"tag"}, "scores": []int{7},
+		"excerpt": fields{"shortText": "group"}, "seoMeta": fields{"metaTitle": "tab"}, "rowText": "row", "extraJSON": fields{"no": "json"},
+		"layout": []fields{
+			{"blockType": "hero", "blockName": "No label", "heading": "block", "body": payloadtest.RichText("rich"), "ctaLinks": []fields{
+				{"label": "array", "linkURL": "no-url", "kind": "primary", "keywords": []string{"many"}},
+			}},
+			{"blockType": "two-columns", "columns": []fields{{"content": []fields{{"blockType": "quoteBlock", "quote": "nested"}}}}},
+		},
+		"_status": "published",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blog := fields{"title": "English", "labels": []string{"label"}, "notes": []fields{{"note": "note"}}, "sections": []fields{{"blockType": "promo", "text": "promo"}}}
+	id, err := app.Create(ctx, "blog-posts", blog, fields{"draft": true})
+	if err == nil {
+		err = app.Publish(ctx, "blog-posts", id, fields{"title": "Deutsch"}, fields{"locale": "de"})
+	}
+	if err == nil {
+		err = app.Call(ctx, "updateGlobal", fields{"slug": "footer", "data": fields{"copyright": "global"}}, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := app.Readback(ctx, "posts", "blog-posts", "notes", "footer", "site-settings")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, e := range entries {
+		words := strings.Fields(e.Content)
+		slices.Sort(words)
+		got[e.Collection+"-"+e.ID+"@"+e.Locale] = e.Title + ": " + strings.Join(words, " ")
+	}
+	want := map[string]string{
+		"posts-1@":        "Title: array block group many nested rich row tab tag",
+		"blog-posts-1@en": "English: label note promo",
+		"blog-posts-1@de": "Deutsch: label",
+		"footer-1@":       ": global",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("read back (-want +got):\n%s", diff)
+	}
+}
+
 func TestSeed(t *testing.T) {
 	t.Parallel()
 	app := payloadtest.New(t, pgtest.New(t), payloadtest.Options{})

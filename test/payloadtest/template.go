@@ -32,7 +32,16 @@ func New(t testing.TB, db *pgtest.DB, o Options) *App {
 		t.Fatal(err)
 	}
 	o.Push = false
-	a, err := Start(ctx, db.URI, o)
+	return Open(t, db.URI, o)
+}
+
+// Open boots Payload on a database as it is; it is closed when the test ends.
+func Open(t testing.TB, databaseURI string, o Options) *App {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	o.MediaDir = t.TempDir()
+	a, err := Start(ctx, databaseURI, o)
 	if err != nil {
 		t.Fatal(err)
 	}
