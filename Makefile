@@ -53,6 +53,7 @@ demo: $(DEMO_MODULES) ## publish a document and watch it arrive; ONCE=1 ends by 
 .PHONY: bench
 bench: $(NODE_MODULES) ## speed and memory, beside pg_recvlogical
 	@$(GO) run ./test/bench
+	@$(GO) test -run '^$$' -bench '^BenchmarkRead$$' ./internal/payload
 
 .PHONY: mutants
 mutants: $(NODE_MODULES) ## plant known bugs and see that the tests catch each
