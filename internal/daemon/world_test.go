@@ -237,6 +237,19 @@ UNION ALL SELECT 'events-' || id, coalesce(title, ''), '' FROM events WHERE _sta
 UNION ALL SELECT 'blog-posts-' || b.id || '@' || l._locale, coalesce(l.title, ''), ''
 	FROM blog_posts b JOIN blog_posts_locales l ON l._parent_id = b.id WHERE b._status = 'published'`
 
+// silence deletes what rows below the documents say in a locale: then it is in the index as long as the document's own row of it
+// is there, which is what published says.
+func (w *world) silence(locale string) {
+	w.Helper()
+	for _, table := range []string{
+		"blog_posts_steps", "blog_posts_summary_points", "blog_posts_blocks_promo", "blog_posts_notes_locales",
+		"blog_posts_blocks_text_section_locales", "blog_posts_blocks_text_section_rows_locales",
+	} {
+		w.exec(`DELETE FROM ` + table + ` WHERE _locale = '` + locale + `'`)
+	}
+	w.exec(`DELETE FROM blog_posts_texts WHERE locale = '` + locale + `'`)
+}
+
 type entry struct{ ID, Title, Text string }
 
 // differences compares the index with the database: empty when they are equal. Only the given collections count; none
