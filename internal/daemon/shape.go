@@ -46,7 +46,7 @@ func (d *Daemon) members(ctx context.Context) (members, error) {
 func (d *Daemon) shape(ctx context.Context) (digest string, err error) {
 	err = d.source.QueryRow(ctx, `
 		SELECT md5(coalesce(string_agg(x, ',' ORDER BY x COLLATE "C"), '')) FROM (
-			SELECT concat_ws(' ', c.oid, c.relname, a.attname, a.atttypid) FROM pg_class c
+			SELECT concat_ws(' ', c.oid, c.relname, a.attname, a.atttypid, has_table_privilege(c.oid, 'SELECT')) FROM pg_class c
 			JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 			WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')
 			UNION ALL

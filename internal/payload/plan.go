@@ -38,7 +38,8 @@ func (c *collection) plan(rules Rules, names *names) (warnings []string, err err
 }
 
 // prune leaves out the columns that the rules make no text of, and the tables that can neither hold text nor lead to it:
-// any array or block can be around other blocks.
+// any array or block can be around other blocks. What the role may not read, and all below it, is left out too: a new
+// block that nobody has granted yet must not keep the documents around it from the index.
 func (c *collection) prune(rules *compiler) {
 	for _, p := range c.parts {
 		p.fields = slices.DeleteFunc(p.fields, func(f field) bool {
@@ -67,6 +68,9 @@ func (c *collection) prune(rules *compiler) {
 	keep := map[*part]bool{}
 	var visit func(p *part) bool
 	visit = func(p *part) bool {
+		if p.above != nil && !p.readable && p.table != c.locales {
+			return false
+		}
 		needed := p.above == nil
 		switch p.kind {
 		case texts, numbers:

@@ -177,6 +177,9 @@ func (f *field) onlyIf(at string) string {
 // resolvers writes the queries that lead from the rows of tables below t's children up to the root.
 func (c *collection) resolvers(t *table, out map[string]string) {
 	for _, child := range t.children {
+		if !child.readable {
+			continue // a hint that cannot be followed owes a sweep
+		}
 		id := child.column("id")
 		if len(child.children) > 0 && id != nil {
 			ids := idTypeOf(id.typ)
