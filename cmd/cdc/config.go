@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"net/url"
 	"os"
 	"reflect"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+	"github.com/dustin/go-humanize"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
@@ -36,6 +38,7 @@ type settings struct {
 	Slot           string   `env:"CDC_SLOT" envDefault:"payload_cdc" help:"replication slot"`
 	Publication    string   `env:"CDC_PUBLICATION" envDefault:"payload_cdc" help:"publication"`
 	Collections    []string `env:"CDC_COLLECTIONS" help:"slugs to index, as in the Payload project, joined by commas; every collection with drafts by default"`
+	File           string   `env:"CDC_CONFIG" help:"YAML file that says, by collection, what is embedded and how; none by default"`
 	OnGap          string   `env:"CDC_ON_GAP" envDefault:"repair" help:"when changes may have been missed: repair compares everything and makes it right, stop ends instead"`
 
 	OpenAIKey       string `env:"OPENAI_API_KEY" secret:"all" help:"key of the embedding provider"`
@@ -49,9 +52,13 @@ type settings struct {
 	UpstashNamespace string        `env:"CDC_UPSTASH_NAMESPACE" help:"namespace; the default one by default"`
 	IndexTimeout     time.Duration `env:"CDC_INDEX_TIMEOUT" envDefault:"30s" help:"of one request to the index; a write without an answer is in doubt for three times as long"`
 
+	MemoryLimit string `env:"CDC_MEMORY_LIMIT" envDefault:"256MiB" help:"memory to stay within, whatever is owed and however large documents are; at least 64MiB"`
+
 	HTTPAddr  string `env:"CDC_HTTP_ADDR" envDefault:"127.0.0.1:8090" help:"address of health, metrics and status; off serves none"`
 	LogLevel  string `env:"CDC_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	LogFormat string `env:"CDC_LOG_FORMAT" help:"text or json; text on a terminal and json elsewhere by default"`
+
+	ByCollection map[string]daemon.Collection `env:"-"` // what File says
 }
 
 // aliases are other names that a Payload project may have given the same thing; the first that is set counts.
@@ -95,6 +102,9 @@ func load() (settings, error) {
 		return settings{}, &usageError{named(err)}
 	}
 	s.Collections = words(s.Collections)
+	if err := s.readFile(); err != nil {
+		return settings{}, &usageError{err}
+	}
 	if err := s.check(); err != nil {
 		return settings{}, &usageError{err}
 	}
@@ -104,6 +114,31 @@ func load() (settings, error) {
 		}
 	}
 	return s, nil
+}
+
+// readFile reads the file. Naming collections there is the same as naming them in the environment, where both do, the
+// environment decides which there are.
+func (s *settings) readFile() error {
+	if s.File == "" {
+		return nil
+	}
+	f, list, err := readConfigFile(s.File)
+	if err != nil {
+		return err
+	}
+	fromFile := len(s.Collections) == 0
+	s.ByCollection = make(map[string]daemon.Collection, len(list))
+	for _, one := range list {
+		switch {
+		case fromFile:
+			s.Collections = append(s.Collections, one.slug)
+		case !slices.Contains(s.Collections, one.slug):
+			return fmt.Errorf("CDC_CONFIG: %w", f.errorAt(one.at, "CDC_COLLECTIONS does not name %s%s: name it there too, or nowhere",
+				one.slug, didYouMean(one.slug, s.Collections)))
+		}
+		s.ByCollection[one.slug] = one.Collection
+	}
+	return nil
 }
 
 // named says which variable could not be read, where the library names our struct's field.
@@ -153,6 +188,8 @@ func (s settings) check() error {
 		return fmt.Errorf("CDC_EMBED_DIMENSIONS=%d: must be positive", s.EmbedDimensions)
 	case s.IndexTimeout < 100*time.Millisecond:
 		return fmt.Errorf("CDC_INDEX_TIMEOUT=%s: must be at least 100ms", s.IndexTimeout)
+	case s.memoryLimit() < 64<<20:
+		return fmt.Errorf("CDC_MEMORY_LIMIT=%s: want at least 64MiB, as 256MiB or 1GiB", s.MemoryLimit)
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, strings.ToLower(s.LogLevel)):
 		return fmt.Errorf("CDC_LOG_LEVEL=%s: want debug, info, warn or error", s.LogLevel)
 	case !slices.Contains([]string{"", "text", "json"}, s.LogFormat):
@@ -166,6 +203,15 @@ func (s settings) check() error {
 func strayPassword(uri string) bool {
 	u, err := url.Parse(uri)
 	return err == nil && u.Host != "" && u.User == nil && strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
+}
+
+// memoryLimit is in bytes; 0 when it cannot be read.
+func (s settings) memoryLimit() int64 {
+	n, err := humanize.ParseBytes(s.MemoryLimit)
+	if err != nil || n > math.MaxInt64 {
+		return 0
+	}
+	return int64(n)
 }
 
 // providers says what is missing for commands that embed or write vectors.
@@ -189,10 +235,10 @@ func (s settings) daemon(logs io.Writer) daemon.Config {
 	}
 	return daemon.Config{
 		DatabaseURI: s.DatabaseURI, ReplicationURI: s.ReplicationURI, StateURI: s.StateURI, PayloadSchema: s.PayloadSchema,
-		StateSchema: s.StateSchema, Slot: s.Slot, Publication: s.Publication, Collections: s.Collections,
+		StateSchema: s.StateSchema, Slot: s.Slot, Publication: s.Publication, Collections: s.Collections, Settings: s.ByCollection,
 		OpenAIKey: s.OpenAIKey, OpenAIBaseURL: s.OpenAIBaseURL, EmbedModel: s.EmbedModel, EmbedDimensions: s.EmbedDimensions,
-		UpstashURL: s.UpstashURL, UpstashToken: s.UpstashToken, UpstashNamespace: s.UpstashNamespace, IndexTimeout: s.IndexTimeout, OnGap: s.OnGap,
-		HTTPAddr: addr, Version: version, Logger: s.logger(logs),
+		UpstashURL: s.UpstashURL, UpstashToken: s.UpstashToken, UpstashNamespace: s.UpstashNamespace, IndexTimeout: s.IndexTimeout,
+		OnGap: s.OnGap, MemoryLimit: s.memoryLimit(), HTTPAddr: addr, Version: version, Logger: s.logger(logs),
 	}
 }
 
@@ -219,6 +265,9 @@ func fieldsOf(s settings) []field {
 	list := make([]field, 0, v.NumField())
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag
+		if tag.Get("env") == "-" {
+			continue
+		}
 		value := fmt.Sprint(v.Field(i).Interface())
 		if words, ok := reflect.TypeAssert[[]string](v.Field(i)); ok {
 			value = strings.Join(words, ",")
@@ -226,27 +275,6 @@ func fieldsOf(s settings) []field {
 		list = append(list, field{tag.Get("env"), tag.Get("envDefault"), tag.Get("secret"), tag.Get("help"), value})
 	}
 	return list
-}
-
-func newConfig() *cobra.Command {
-	return &cobra.Command{
-		Use: "config", Short: "Print the configuration in force, secrets removed",
-		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := load()
-			if err != nil {
-				return err
-			}
-			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-			for _, f := range fieldsOf(s) {
-				value := f.value
-				if f.secret == "all" && value != "" {
-					value = "(set)"
-				}
-				fmt.Fprintf(w, "%s\t%s\n", f.name, redact(value))
-			}
-			return w.Flush()
-		},
-	}
 }
 
 func newEnv() *cobra.Command {

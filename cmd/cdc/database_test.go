@@ -204,3 +204,27 @@ func TestLogIsNotLogical(t *testing.T) {
 	cdc(t, environ, "setup", "--print-sql").want(t, exitDone, "ALTER SYSTEM SET wal_level = 'logical';")
 	cdc(t, environ, "run").want(t, exitFailed, "wal_level is replica", "ALTER SYSTEM SET wal_level = 'logical'")
 }
+
+func TestParked(t *testing.T) {
+	t.Parallel()
+	p := newProject(t)
+	admin := p.asAdministrator()
+	cdc(t, admin, "parked", "list").want(t, exitDone, "Nothing is parked.") // nor has cdc ever run here
+	cdc(t, admin, "setup").want(t, exitDone)
+	cdc(t, admin, "parked", "list", "--json").want(t, exitDone, "[]")
+	cdc(t, admin, "parked", "retry", "--all").want(t, exitFailed, "nothing is parked")
+	p.exec(t, p.URI, `INSERT INTO payload_cdc.parked (collection, doc_id, reason, attempts, since, blocker_collection, blocker_id)
+		VALUES ('posts', '42', E'larger than\n8 MiB', 3, '2026-01-02 03:04:05Z', '', ''), ('blog', 'post-1', 'shares an id', 1, '2026-01-03 03:04:05Z', 'blog-post', '1')`)
+	cdc(t, admin, "parked", "list").want(t, exitDone,
+		"COLLECTION  ID      SINCE                ATTEMPTS  REASON", "posts       42      2026-01-02 03:04:05  3         larger than 8 MiB")
+	var rows []map[string]any
+	if err := json.Unmarshal([]byte(cdc(t, admin, "parked", "list", "--json").out), &rows); err != nil || len(rows) != 2 || rows[1]["blocker"] != "blog-post/1" {
+		t.Errorf("as JSON: %v, %v", rows, err)
+	}
+	cdc(t, admin, "parked", "retry", "posts", "41").want(t, exitFailed, "posts/41 is not parked", "cdc parked list")
+	cdc(t, admin, "parked", "retry", "pages").want(t, exitFailed, "no document of pages is parked")
+	cdc(t, admin, "parked", "retry", "posts", "42").want(t, exitDone, "try 1 parked documents again")
+	cdc(t, admin, "parked", "retry").want(t, exitUsage, "--all")
+	cdc(t, admin, "parked", "retry", "posts", "--all").want(t, exitUsage, "--all")
+	cdc(t, admin, "parked", "retry", "a", "b", "c").want(t, exitUsage)
+}

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the README's table of variables")
 const root = "../../"
 
 // pages are what users read.
-var pages = []string{"README.md", "ARCHITECTURE.md", "docs/guarantees.md"}
+var pages = []string{"README.md", "ARCHITECTURE.md", "docs/guarantees.md", "docs/rich-text.md", "docs/configuration.md"}
 
 func page(t *testing.T, name string) string {
 	t.Helper()
@@ -154,6 +154,35 @@ func flagsOf(c *cobra.Command) []string {
 		out = append(out, m[1])
 	}
 	return out
+}
+
+var yamlBlock = regexp.MustCompile("(?s)```ya?ml\n(.*?)```")
+
+// Every YAML in the pages is a file that is understood, and together they show every key.
+func TestYAMLOfThePages(t *testing.T) {
+	shown := map[string]bool{}
+	found := 0
+	for _, name := range pages {
+		for _, block := range yamlBlock.FindAllStringSubmatch(page(t, name), -1) {
+			found++
+			if _, err := parseFile(block[1]); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			for _, key := range regexp.MustCompile(`([a-z_]+):`).FindAllStringSubmatch(block[1], -1) {
+				shown[key[1]] = true
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no page has an example of the file")
+	}
+	for _, keys := range [][]string{collectionKeys, fieldKeys, chunkKeys, {"first_of"}} {
+		for _, key := range keys {
+			if !shown[key] {
+				t.Errorf("no example shows %s", key)
+			}
+		}
+	}
 }
 
 var testName = regexp.MustCompile("`([a-z0-9/]+)` (Test[A-Za-z0-9]+|Fuzz[A-Za-z0-9]+)((?:, (?:Test|Fuzz)[A-Za-z0-9]+)*)")

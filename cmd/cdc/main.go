@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"payload-cdc/internal/daemon"
 )
 
 // version is set by the build.
@@ -53,7 +55,7 @@ func execute(ctx context.Context, args []string) int {
 		return exitDone
 	}
 	fmt.Fprintf(root.ErrOrStderr(), "cdc: %v\n", redact(err.Error()))
-	if _, ok := errors.AsType[*usageError](err); ok {
+	if _, ok := errors.AsType[*usageError](err); ok || daemon.Misconfigured(err) {
 		return exitUsage
 	}
 	return exitFailed
@@ -83,18 +85,21 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate("cdc {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newRun(), newStatus(), newSetup(), newTeardown(), newAdopt(), newVerify(), newConfig(), newEnv(), newVersion())
+	root.AddCommand(newRun(), newStatus(), newSetup(), newTeardown(), newAdopt(), newVerify(), newParked(), newConfig(), newEnv(), newVersion())
 	for _, c := range root.Commands() {
 		if c.Args == nil {
-			c.Args = func(c *cobra.Command, args []string) error {
-				if err := cobra.NoArgs(c, args); err != nil {
-					return &usageError{err}
-				}
-				return nil
-			}
+			c.Args = none
 		}
 	}
 	return root
+}
+
+// none refuses arguments.
+func none(c *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(c, args); err != nil {
+		return &usageError{err}
+	}
+	return nil
 }
 
 func newVersion() *cobra.Command {

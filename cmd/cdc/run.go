@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +35,9 @@ on from its checkpoint and loses nothing. A second instance waits and takes over
 		}
 		cfg := s.daemon(c.ErrOrStderr())
 		cfg.UntilCaughtUp = until != ""
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(cfg.MemoryLimit / 5 * 4) // the rest is what Go does not count, and a margin
+		}
 		return daemon.Run(c.Context(), cfg)
 	}
 	return c

@@ -11,7 +11,7 @@ import (
 	"payload-cdc/internal/owed"
 )
 
-// Claim takes the state over and returns all of it. The instance that had it is fenced from then on: its writes in
+// Claim takes the state over and returns all of it, but of the debts no more than Config.MaxOwed, the oldest. The instance that had it is fenced from then on: its writes in
 // flight are waited for and part of what is returned, later ones return owed.ErrFenced.
 //
 // Each document with ledger lines in doubt, all of an older epoch now, owes a proof when the last of those writes can
@@ -22,6 +22,7 @@ func (p *Postgres) Claim(ctx context.Context) (owed.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*p.timeout)
 	defer cancel()
 	var s owed.State
+	var saved int // debts in the store
 	doubts := map[document.Key]owed.Debt{}
 	err := p.transact(ctx, func(b *pgx.Batch) {
 		b.Queue(p.sql(`
@@ -35,19 +36,18 @@ SELECT collection, doc_id, min(doubted_at), max(` + remainingSQL + `) FROM {stat
 WHERE deadline IS NOT NULL GROUP BY collection, doc_id`)).
 			Query(func(rows pgx.Rows) error { return scanDoubts(rows, doubts) })
 		b.Queue(p.sql(`
-SELECT collection, doc_id, via, strength, version, xids, since, due, tries FROM {state}.owed ORDER BY since, collection, doc_id, via`)).
+SELECT collection, doc_id, via, strength, version, xids, since, due, tries FROM {state}.owed ORDER BY since, collection, doc_id, via LIMIT $1::bigint`), p.most).
 			Query(func(rows pgx.Rows) (err error) {
 				s.Debts, err = scanDebts(rows, doubts)
 				return err
 			})
+		b.Queue(p.sql(countSQL)).QueryRow(func(row pgx.Row) error { return row.Scan(&saved) })
 		b.Queue(p.sql(sweepsSQL)).
 			Query(func(rows pgx.Rows) (err error) {
 				s.Sweeps, err = scanSweeps(rows)
 				return err
 			})
-		b.Queue(p.sql(`
-SELECT collection, doc_id, via, reason, attempts, since, blocker_collection, blocker_id FROM {state}.parked
-ORDER BY since, collection, doc_id, via`)).
+		b.Queue(p.sql(parkedSQL)).
 			Query(func(rows pgx.Rows) (err error) {
 				s.Parked, err = scanParked(rows)
 				return err
@@ -69,25 +69,73 @@ ORDER BY since, collection, doc_id, via`)).
 		// The epoch may have been taken all the same. Claiming again takes the next one: numbers are plenty.
 		return owed.State{}, fmt.Errorf("claim state: %w", classify(err))
 	}
+	s.Paged = saved - len(s.Debts)
 	for _, d := range doubts {
+		d.Merge = true // it has no row yet, or one of those that are left in the store
 		s.Debts = append(s.Debts, d)
 	}
 	s.Fresh = s.Position.LSN == 0 && s.Position.Slot == "" && s.Position.System == ""
 	p.epoch.Store(s.Epoch)
-	p.log.Info("state claimed", "epoch", s.Epoch, "lsn", s.Position.LSN, "owed", len(s.Debts), "parked", len(s.Parked))
+	p.log.Info("state claimed", "epoch", s.Epoch, "lsn", s.Position.LSN, "owed", len(s.Debts)+s.Paged, "parked", len(s.Parked))
 	return s, nil
 }
 
-// Release gives the state up in good order, so that it is seen to have no owner. Writes afterwards return ErrUnclaimed.
-func (p *Postgres) Release(ctx context.Context) error {
-	err := p.write(ctx, func(b *pgx.Batch, _ int64) {
-		b.Queue(p.sql(`UPDATE {state}.owner SET instance = ''`))
-	})
-	if err != nil {
-		return fmt.Errorf("release state: %w", err)
+const countSQL = `SELECT count(*) FROM {state}.owed`
+
+// Owed pages through the saved debts in the byte order of their keys, after the given one. It reads at any time.
+func (p *Postgres) Owed(ctx context.Context, after document.Key, n int) ([]owed.Debt, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	rows, err := p.pool.Query(ctx, p.sql(`
+SELECT collection, doc_id, via, strength, version, xids, since, due, tries FROM {state}.owed
+WHERE (collection, doc_id, via) > ($1::text COLLATE "C", $2::text COLLATE "C", $3::text COLLATE "C")
+ORDER BY collection, doc_id, via LIMIT $4::bigint`), after.Collection, after.ID, after.Via, n)
+	if err == nil {
+		defer rows.Close()
+		var debts []owed.Debt
+		if debts, err = scanDebts(rows, nil); err == nil {
+			return debts, nil
+		}
 	}
-	p.epoch.Store(0)
-	return nil
+	return nil, fmt.Errorf("read saved debts: %w", classify(err))
+}
+
+// FindOwed returns the saved debts of keys. It reads at any time.
+func (p *Postgres) FindOwed(ctx context.Context, keys []document.Key) (map[document.Key]owed.Debt, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	var c columns
+	for _, k := range keys {
+		if named(k) {
+			c.add(k)
+		}
+	}
+	found := map[document.Key]owed.Debt{}
+	rows, err := p.pool.Query(ctx, p.sql(`
+SELECT o.collection, o.doc_id, o.via, strength, version, xids, since, due, tries FROM {state}.owed o
+JOIN unnest($1::text[], $2::text[], $3::text[]) AS k (collection, doc_id, via)
+	ON o.collection = k.collection AND o.doc_id = k.doc_id AND o.via = k.via`), c.collections, c.ids, c.vias)
+	if err == nil {
+		defer rows.Close()
+		var debts []owed.Debt
+		if debts, err = scanDebts(rows, nil); err == nil {
+			for _, d := range debts {
+				found[d.Key] = d
+			}
+			return found, nil
+		}
+	}
+	return nil, fmt.Errorf("find saved debts: %w", classify(err))
+}
+
+// CountOwed returns how many debts are saved. It reads at any time.
+func (p *Postgres) CountOwed(ctx context.Context) (n int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	if err := p.pool.QueryRow(ctx, p.sql(countSQL)).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count saved debts: %w", classify(err))
+	}
+	return n, nil
 }
 
 func scanCheckpoint(row pgx.Row, s *owed.State) error {
@@ -168,6 +216,10 @@ func scanSweeps(rows pgx.Rows) ([]owed.Sweep, error) {
 	}
 	return out, rows.Err()
 }
+
+const parkedSQL = `
+SELECT collection, doc_id, via, reason, attempts, since, blocker_collection, blocker_id FROM {state}.parked
+ORDER BY since, collection, doc_id, via`
 
 func scanParked(rows pgx.Rows) ([]owed.Parked, error) {
 	var out []owed.Parked

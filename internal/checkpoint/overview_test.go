@@ -83,10 +83,4 @@ func TestPeek(t *testing.T) {
 	if n, err := s.Certain(ctx); err != nil || n != 2 {
 		t.Errorf("%d vectors are certain, want 2: %v", n, err)
 	}
-	if err := s.Release(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if got, err = checkpoint.Peek(ctx, pool, ""); err != nil || got.Instance != "" {
-		t.Errorf("owner %q after a release, %v", got.Instance, err)
-	}
 }

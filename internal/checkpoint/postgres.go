@@ -38,6 +38,7 @@ type Config struct {
 	Schema   string        // DefaultSchema when empty
 	Instance string        // names the owner for people; host and process id when empty
 	Timeout  time.Duration // of one call but Claim, and of one statement; 30 s when zero
+	MaxOwed  int           // debts that Claim returns; 100,000 when zero
 	Logger   *slog.Logger  // nil discards
 }
 
@@ -50,12 +51,13 @@ type Postgres struct {
 	quoted   string // schema, as SQL writes it
 	instance string
 	timeout  time.Duration
+	most     int
 	log      *slog.Logger
 
 	epoch atomic.Int64 // zero until claimed; every write carries it
 }
 
-// ErrUnclaimed is returned by a write before Claim or after Release.
+// ErrUnclaimed is returned by a write before Claim.
 var ErrUnclaimed = errors.New("the state was not claimed")
 
 // Open connects to the state and creates or migrates its tables when needed. It takes nothing over: Claim does.
@@ -65,6 +67,7 @@ func Open(ctx context.Context, cfg Config) (*Postgres, error) {
 		schema:   cfg.Schema,
 		instance: storable(cfg.Instance),
 		timeout:  cfg.Timeout,
+		most:     cfg.MaxOwed,
 		log:      cfg.Logger,
 	}
 	if p.schema == "" {
@@ -80,6 +83,9 @@ func Open(ctx context.Context, cfg Config) (*Postgres, error) {
 	}
 	if p.timeout <= 0 {
 		p.timeout = 30 * time.Second
+	}
+	if p.most <= 0 {
+		p.most = 100_000
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 		}
 		t.Cleanup(pool.Close)
 		checkpointtest.Exercise(t, func(t testing.TB, name string) checkpointtest.Store {
-			s, err := checkpoint.Open(t.Context(), checkpoint.Config{Pool: pool, Schema: name})
+			s, err := checkpoint.Open(t.Context(), checkpoint.Config{Pool: pool, Schema: name, MaxOwed: checkpointtest.MaxOwed})
 			if err != nil {
 				t.Fatal(err)
 			}

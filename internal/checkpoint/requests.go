@@ -24,11 +24,12 @@ func Ask(ctx context.Context, pool *pgxpool.Pool, schema string, r owed.Request)
 		if _, err := version(ctx, tx, schema); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, p.sql("INSERT INTO {state}.requests (collection, force) VALUES ($1, $2)"), r.Collection, r.Force)
+		_, err := tx.Exec(ctx, p.sql("INSERT INTO {state}.requests (collection, force, parked, document) VALUES ($1, $2, $3, $4)"),
+			r.Collection, r.Force, r.Parked, r.Document)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("ask for a sweep: %w", classify(err))
+		return fmt.Errorf("leave a request in the state: %w", classify(err))
 	}
 	return nil
 }
@@ -37,7 +38,7 @@ func Ask(ctx context.Context, pool *pgxpool.Pool, schema string, r owed.Request)
 func (p *Postgres) Requests(ctx context.Context) ([]owed.Request, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	rows, err := p.pool.Query(ctx, p.sql("SELECT id, collection, force FROM {state}.requests ORDER BY id"))
+	rows, err := p.pool.Query(ctx, p.sql("SELECT id, collection, force, parked, document FROM {state}.requests ORDER BY id"))
 	if err != nil {
 		return nil, fmt.Errorf("read requests: %w", classify(err))
 	}
@@ -61,4 +62,24 @@ func (p *Postgres) Answered(ctx context.Context, requests []owed.Request) error 
 		return fmt.Errorf("answer requests: %w", err)
 	}
 	return nil
+}
+
+// Parked lists the documents set aside, the oldest first, without claiming the state. ErrNoState when there is none.
+func Parked(ctx context.Context, pool *pgxpool.Pool, schema string) ([]owed.Parked, error) {
+	if schema == "" {
+		schema = DefaultSchema
+	}
+	if _, err := version(ctx, pool, schema); err != nil {
+		return nil, fmt.Errorf("list parked documents: %w", classify(err))
+	}
+	rows, err := pool.Query(ctx, inSchema(parkedSQL, quote(schema)))
+	if err != nil {
+		return nil, fmt.Errorf("list parked documents: %w", classify(err))
+	}
+	defer rows.Close()
+	list, err := scanParked(rows)
+	if err != nil {
+		return nil, fmt.Errorf("list parked documents: %w", classify(err))
+	}
+	return list, nil
 }

@@ -21,7 +21,7 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	for _, r := range []owed.Request{{Collection: "posts"}, {Force: true}} {
+	for _, r := range []owed.Request{{Collection: "posts", Parked: true, Document: "4"}, {Force: true}} {
 		if err := checkpoint.Ask(t.Context(), pool, "", r); err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +30,7 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := first.Requests(t.Context())
-	if err != nil || len(list) != 2 || list[0].Collection != "posts" || list[0].Force || !list[1].Force {
+	if err != nil || len(list) != 2 || list[0].Collection != "posts" || !list[0].Parked || list[0].Document != "4" || list[0].Force || !list[1].Force {
 		t.Fatalf("requests %+v, %v", list, err)
 	}
 	if err := first.Answered(t.Context(), list[:1]); err != nil {

@@ -35,9 +35,15 @@ UPDATE {state}.checkpoint SET
 
 // SetPosition begins a new log: another slot, system or timeline. Unlike Save it goes back when told to. Whatever the
 // new log cannot tell about has to be owed, and saved, before: dying between the two then repeats a sweep, the other
-// order would lose it.
+// order would lose it. When it is another history of the database, the transactions that debts wait for mean nothing any
+// more: they are forgotten, and every saved debt owes a prove.
 func (p *Postgres) SetPosition(ctx context.Context, pos wal.Position) error {
 	err := p.write(ctx, func(b *pgx.Batch, _ int64) {
+		for _, forget := range []string{"owed SET xids = '{}', strength = 2", "sweeps SET xids = '{}'"} {
+			b.Queue(p.sql(`
+UPDATE {state}.`+forget+` FROM {state}.checkpoint c
+WHERE c.system <> '' AND (c.system, c.timeline) <> ($1::text, $2::int)`), pos.System, pos.Timeline)
+		}
 		b.Queue(p.sql(`
 UPDATE {state}.checkpoint SET lsn = $1::text::pg_lsn, slot = $2::text, system = $3::text, timeline = $4::int,
 	slot_point = $5::text::pg_lsn, commit_at = NULL, saved_at = clock_timestamp()`),
@@ -101,6 +107,7 @@ func (p *Postgres) queueDebts(b *pgx.Batch, delta owed.Delta) {
 	var versions []int64
 	var seen []string
 	var since, due []*time.Time
+	var merge []bool
 	for _, d := range lastOf(delta.Owe, func(d *owed.Debt) document.Key { return d.Key }) {
 		if !named(d.Key) {
 			// No row of a database can have this key: a foreign vector in the index made it up. Refusing the whole
@@ -111,19 +118,22 @@ func (p *Postgres) queueDebts(b *pgx.Batch, delta owed.Delta) {
 		c.add(d.Key)
 		strengths, tries = append(strengths, int32(d.Strength)), append(tries, int32(d.Tries))
 		versions, seen = append(versions, d.Version), append(seen, xids(d.XIDs))
-		since, due = append(since, at(d.Since)), append(due, at(d.Due))
+		since, due, merge = append(since, at(d.Since)), append(due, at(d.Due)), append(merge, d.Merge)
 	}
 	if len(c.ids) == 0 {
 		return
 	}
 	b.Queue(p.sql(`
 INSERT INTO {state}.owed (collection, doc_id, via, strength, version, xids, since, due, tries)
-SELECT collection, doc_id, via, strength, version, xids::bigint[], since, due, tries
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::int[])
-	AS d (collection, doc_id, via, strength, version, xids, since, due, tries)
+SELECT d.collection, d.doc_id, d.via, greatest(d.strength, o.strength), d.version,
+	CASE WHEN o.xids IS NULL THEN d.xids::bigint[] ELSE array(SELECT unnest(o.xids) UNION SELECT unnest(d.xids::bigint[])) END,
+	least(d.since, o.since), d.due, d.tries
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::int[], $10::boolean[])
+	AS d (collection, doc_id, via, strength, version, xids, since, due, tries, merge)
+	LEFT JOIN {state}.owed o ON d.merge AND o.collection = d.collection AND o.doc_id = d.doc_id AND o.via = d.via
 ON CONFLICT (collection, doc_id, via) DO UPDATE SET strength = excluded.strength, version = excluded.version,
 	xids = excluded.xids, since = excluded.since, due = excluded.due, tries = excluded.tries`),
-		c.collections, c.ids, c.vias, strengths, versions, seen, since, due, tries)
+		c.collections, c.ids, c.vias, strengths, versions, seen, since, due, tries, merge)
 }
 
 func (p *Postgres) queueSweeps(b *pgx.Batch, delta owed.Delta) {

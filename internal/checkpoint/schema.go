@@ -77,9 +77,11 @@ CREATE TABLE {state}.requests (
 	id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	collection text NOT NULL DEFAULT '',
 	force      boolean NOT NULL DEFAULT false,
+	parked     boolean NOT NULL DEFAULT false,
+	document   text NOT NULL DEFAULT '',
 	asked_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE {state}.requests IS 'sweeps that a person asked for, until the owner of the state owes them';
+COMMENT ON TABLE {state}.requests IS 'what a person asked for, until the owner of the state owes it';
 
 CREATE TABLE {state}.parked (
 	collection         text COLLATE "C" NOT NULL,

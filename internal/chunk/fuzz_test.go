@@ -16,7 +16,7 @@ func FuzzSplit(f *testing.F) {
 	for name, text := range hostile(400) {
 		f.Add(name, text, uint64(0x123450))
 	}
-	s := open(f, chunk.Config{Max: 64, Target: 50})
+	s := open(f, chunk.Config{Sizes: chunk.Sizes{Max: 64, Target: 50}})
 	f.Fuzz(func(t *testing.T, title, text string, kinds uint64) {
 		if len(title)+len(text) > 1<<15 {
 			t.Skip("long inputs are tested elsewhere")
@@ -36,11 +36,11 @@ func FuzzSplit(f *testing.F) {
 
 // TestSplitProperties draws documents and asserts the invariants, and that cutting is a function of the entry alone.
 func TestSplitProperties(t *testing.T) {
-	sizes := []chunk.Config{{}, {Max: 64}, {Max: 128, Target: 128, Min: -1}, {Max: 2000, Target: 1000, PrefixMax: 200}}
+	sizes := []chunk.Sizes{{}, {Max: 64}, {Max: 128, Target: 128, Min: -1}, {Max: 2000, Target: 1000, PrefixMax: 200}}
 	limits := []int{512, 64, 128, 2000}
 	splitters := make([]*chunk.Splitter, len(sizes))
 	for i, cfg := range sizes {
-		splitters[i] = open(t, cfg)
+		splitters[i] = open(t, chunk.Config{Sizes: cfg})
 	}
 	text := rapid.OneOf(
 		rapid.String(),

@@ -25,16 +25,39 @@ import (
 // every hash.
 const Version = "1"
 
-// Config says how large chunks are, in tokens of cl100k_base (the text-embedding-3 family's vocabulary). Zero values
-// take the defaults.
+// Config says for which model, and how large chunks are. Zero values take the defaults.
 type Config struct {
 	Model      string // part of every hash, and the id that the vectors carry; defaults to text-embedding-3-small
 	Dimensions int    // part of every hash; defaults to 1024
+	Sizes
+}
 
+// Sizes are those of chunks, in tokens of cl100k_base (the text-embedding-3 family's vocabulary). Zero values take the
+// defaults.
+type Sizes struct {
 	Target    int // a chunk is full at this size, its prefix included; defaults to 400
 	Max       int // no chunk is larger, its prefix included; defaults to 512, at least 64
 	Min       int // the last chunk of a section joins the one before when it is smaller; defaults to 32, -1 never joins
 	PrefixMax int // "title > headings" is shortened in its middle to this; defaults to 64, at least 8, at most Max/4
+}
+
+// Complete returns the sizes with defaults in place of zeros, or says which cannot be.
+func (s Sizes) Complete() (Sizes, error) {
+	s.Max = orDefault(s.Max, 512)
+	s.Target = orDefault(s.Target, min(400, s.Max))
+	s.PrefixMax = orDefault(s.PrefixMax, min(64, s.Max/4))
+	s.Min = orDefault(s.Min, min(32, s.Target/4))
+	switch {
+	case s.Max < 64 || s.Max > 8191:
+		return s, fmt.Errorf("chunk maximum %d tokens: must be 64 to 8191", s.Max)
+	case s.Target > s.Max || s.Target < s.Max/4:
+		return s, fmt.Errorf("chunk target %d tokens: must be between a quarter of the maximum (%d) and all of it", s.Target, s.Max)
+	case s.Min < -1 || s.Min > s.Target:
+		return s, fmt.Errorf("chunk minimum %d tokens: must be at most the target (%d), or -1 for none", s.Min, s.Target)
+	case s.PrefixMax < 8 || s.PrefixMax > s.Max/4:
+		return s, fmt.Errorf("chunk prefix of %d tokens: must be 8 to a quarter of the maximum (%d)", s.PrefixMax, s.Max)
+	}
+	return s, nil
 }
 
 // Splitter cuts entries. Safe for concurrent use.
@@ -49,25 +72,29 @@ func New(cfg Config) (*Splitter, error) {
 		cfg.Model = "text-embedding-3-small"
 	}
 	cfg.Dimensions = orDefault(cfg.Dimensions, 1024)
-	cfg.Max = orDefault(cfg.Max, 512)
-	cfg.Target = orDefault(cfg.Target, min(400, cfg.Max))
-	cfg.PrefixMax = orDefault(cfg.PrefixMax, min(64, cfg.Max/4))
-	cfg.Min = orDefault(cfg.Min, min(32, cfg.Target/4))
-	switch {
-	case cfg.Dimensions < 1:
+	if cfg.Dimensions < 1 {
 		return nil, fmt.Errorf("chunk dimensions %d: must be positive", cfg.Dimensions)
-	case cfg.Max < 64 || cfg.Max > 8191:
-		return nil, fmt.Errorf("chunk maximum %d tokens: must be 64 to 8191", cfg.Max)
-	case cfg.Target > cfg.Max || cfg.Target < cfg.Max/4:
-		return nil, fmt.Errorf("chunk target %d tokens: must be between a quarter of the maximum (%d) and all of it", cfg.Target, cfg.Max)
-	case cfg.PrefixMax < 8 || cfg.PrefixMax > cfg.Max/4:
-		return nil, fmt.Errorf("chunk prefix of %d tokens: must be 8 to a quarter of the maximum (%d)", cfg.PrefixMax, cfg.Max)
+	}
+	var err error
+	if cfg.Sizes, err = cfg.Complete(); err != nil {
+		return nil, err
 	}
 	codec, err := tokenizer.Get(tokenizer.Cl100kBase)
 	if err != nil {
 		return nil, fmt.Errorf("load tokenizer: %w", err)
 	}
 	return &Splitter{cfg: cfg, codec: codec}, nil
+}
+
+// With returns a splitter for the same model that makes chunks of other sizes. They share the tokenizer.
+func (s *Splitter) With(sizes Sizes) (*Splitter, error) {
+	sizes, err := sizes.Complete()
+	if err != nil {
+		return nil, err
+	}
+	other := *s
+	other.cfg.Sizes = sizes
+	return &other, nil
 }
 
 func orDefault(n, def int) int {
@@ -90,7 +117,7 @@ func (s *Splitter) Fingerprint() string {
 // Split returns the chunks of e in order. An entry without any text has none; one with only a title has its title.
 func (s *Splitter) Split(e document.Entry) ([]document.Chunk, error) {
 	title := line(e.Title)
-	w := &writer{Splitter: s, proto: document.Chunk{Locale: e.Locale, Title: head(title, maxTitle), UpdatedAt: e.UpdatedAt}}
+	w := &writer{Splitter: s, proto: document.Chunk{Locale: e.Locale, Title: head(title, maxTitle), UpdatedAt: e.UpdatedAt, Extra: e.Extra}}
 	blocks := cleanBlocks(e.Blocks)
 	if len(blocks) == 0 {
 		if blank(title) {

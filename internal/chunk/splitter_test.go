@@ -150,7 +150,7 @@ func TestHashIsOfTextAndModel(t *testing.T) {
 	for name, same := range map[string]string{
 		"NFD":         hash(chunk.Config{}, e("T", "cafe\u0301 au lait")),
 		"blanks":      hash(chunk.Config{}, e("T ", "\n\ncaf\u00e9 au lait  \r\n")),
-		"other sizes": hash(chunk.Config{Target: 300}, e("T", "caf\u00e9 au lait")),
+		"other sizes": hash(chunk.Config{Sizes: chunk.Sizes{Target: 300}}, e("T", "caf\u00e9 au lait")),
 	} {
 		if same != base {
 			t.Errorf("%s changed the hash", name)
@@ -336,7 +336,7 @@ func TestHostileTexts(t *testing.T) {
 			}
 			e = document.Entry{Title: text}
 			check(t, s, 512, e, split(t, s, e))
-			small := open(t, chunk.Config{Max: 64, Target: 64})
+			small := open(t, chunk.Config{Sizes: chunk.Sizes{Max: 64, Target: 64}})
 			e = document.Entry{Title: text[:min(len(text), 300)], Blocks: []document.Block{
 				{Kind: document.Heading, Level: 1, Text: text[:min(len(text), 500)]}, {Kind: document.Code, Lang: text, Text: text[:min(len(text), 3000)]},
 			}}
@@ -428,13 +428,48 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for _, cfg := range []chunk.Config{{Max: 10}, {Max: 9000}, {Target: 600}, {Target: 20}, {PrefixMax: 300}, {PrefixMax: 2}, {Dimensions: -1}} {
-		if _, err := chunk.New(cfg); err == nil {
-			t.Errorf("%+v was accepted", cfg)
+	whole := open(t, chunk.Config{})
+	for _, sizes := range []chunk.Sizes{{Max: 10}, {Max: 9000}, {Target: 600}, {Target: 20}, {PrefixMax: 300}, {PrefixMax: 2}, {Min: 401}, {Min: -2}} {
+		if _, err := chunk.New(chunk.Config{Sizes: sizes}); err == nil {
+			t.Errorf("%+v was accepted", sizes)
+		}
+		if _, err := whole.With(sizes); err == nil {
+			t.Errorf("%+v was accepted instead of others", sizes)
 		}
 	}
-	a, b := open(t, chunk.Config{}), open(t, chunk.Config{Min: -1})
+	if _, err := chunk.New(chunk.Config{Dimensions: -1}); err == nil {
+		t.Error("negative dimensions were accepted")
+	}
+	a, b := open(t, chunk.Config{}), open(t, chunk.Config{Sizes: chunk.Sizes{Min: -1}})
 	if a.Fingerprint() == b.Fingerprint() || a.Model() != "text-embedding-3-small" {
 		t.Errorf("fingerprints %q, %q", a.Fingerprint(), b.Fingerprint())
+	}
+}
+
+// Other sizes cut otherwise, and give the same text the same hash: what was embedded is not embedded again.
+func TestWith(t *testing.T) {
+	large := open(t, chunk.Config{Model: "m"})
+	small, err := large.With(chunk.Sizes{Max: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := document.Entry{Title: "T", Blocks: []document.Block{{Text: strings.Repeat("A sentence of some words. ", 40)}}}
+	if a, b := split(t, large, long), split(t, small, long); len(a) != 1 || len(b) < 3 {
+		t.Errorf("%d and %d chunks", len(a), len(b))
+	}
+	short := document.Entry{Title: "T", Blocks: []document.Block{{Text: "A sentence."}}, Extra: map[string]any{"n": 1.0}}
+	a, b := split(t, large, short), split(t, small, short)
+	if diff := cmp.Diff(a, b); diff != "" {
+		t.Error(diff)
+	}
+	if a[0].Extra["n"] != 1.0 {
+		t.Errorf("the entry's extra fields are %v on its chunk", a[0].Extra)
+	}
+	if large.Fingerprint() == small.Fingerprint() {
+		t.Errorf("both are %q", small.Fingerprint())
+	}
+	same, err := small.With(chunk.Sizes{})
+	if err != nil || same.Fingerprint() != large.Fingerprint() {
+		t.Errorf("with the defaults again: %q, %v", same.Fingerprint(), err)
 	}
 }

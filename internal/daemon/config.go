@@ -8,10 +8,13 @@
 package daemon
 
 import (
+	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"payload-cdc/internal/chunk"
+	"payload-cdc/internal/payload"
 	"payload-cdc/internal/replication"
 )
 
@@ -25,6 +28,7 @@ type Config struct {
 	Slot           string // "payload_cdc" when empty
 	Publication    string // "payload_cdc" when empty
 	Collections    []string
+	Settings       map[string]Collection // by slug; a collection without any has the defaults
 
 	OpenAIKey       string
 	OpenAIBaseURL   string
@@ -35,6 +39,8 @@ type Config struct {
 	UpstashToken     string
 	UpstashNamespace string
 	IndexTimeout     time.Duration // of one index request; 30 s when zero
+
+	MemoryLimit int64 // bytes that the process should stay within, whatever is owed; 256 MiB when zero
 
 	HTTPAddr string // of health, metrics and status; empty serves none
 	Instance string // names this process for people; host and process id when empty
@@ -73,6 +79,9 @@ func (c Config) withDefaults() Config {
 	if c.EmbedDimensions == 0 {
 		c.EmbedDimensions = 1024
 	}
+	if c.MemoryLimit == 0 {
+		c.MemoryLimit = 256 << 20
+	}
 	if c.IndexTimeout == 0 {
 		c.IndexTimeout = 30 * time.Second
 	}
@@ -92,9 +101,27 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// maxOwed is how many documents that owe are kept in memory: a quarter of it, at the two kilobytes that each was measured
+// to take while it is saved.
+func (c Config) maxOwed() int { return max(int(c.MemoryLimit/4/2048), 1000) }
+
 func (c Config) chunks() chunk.Config {
 	return chunk.Config{Model: c.EmbedModel, Dimensions: c.EmbedDimensions}
 }
+
+// payload is what to discover: these collections, every one with drafts when there are none.
+func (c Config) payload(collections []string) payload.Config {
+	rules := make(map[string]payload.Rules, len(c.Settings))
+	for slug, one := range c.Settings {
+		if len(collections) == 0 || slices.Contains(collections, slug) {
+			rules[slug] = one.Rules
+		}
+	}
+	return payload.Config{Schema: c.PayloadSchema, Collections: collections, Rules: rules, Logger: c.Logger}
+}
+
+// Misconfigured says whether an error is the configuration's: it names what the database does not have.
+func Misconfigured(err error) bool { return errors.Is(err, payload.ErrUnknownCollection) }
 
 func (c Config) plan(tables []replication.Table) replication.Plan {
 	return replication.Plan{Slot: c.Slot, Publication: c.Publication, Tables: tables}

@@ -73,8 +73,8 @@ func newEmbedder(cfg Config, splitter *chunk.Splitter, metrics *admin.Metrics) (
 
 func newIndex(cfg Config) (index.Index, error) {
 	return upstash.New(upstash.Config{
-		URL: cfg.UpstashURL, Token: cfg.UpstashToken, Namespace: cfg.UpstashNamespace, Dimensions: cfg.EmbedDimensions,
-		Timeout: cfg.IndexTimeout, Logger: cfg.Logger,
+		URL: cfg.UpstashURL, Token: cfg.UpstashToken, Namespace: cfg.UpstashNamespace, Namespaces: cfg.namespaces(),
+		Dimensions: cfg.EmbedDimensions, Timeout: cfg.IndexTimeout, Logger: cfg.Logger,
 	})
 }
 

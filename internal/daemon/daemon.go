@@ -15,7 +15,6 @@ import (
 
 	"payload-cdc/internal/admin"
 	"payload-cdc/internal/checkpoint"
-	"payload-cdc/internal/chunk"
 	"payload-cdc/internal/embed"
 	"payload-cdc/internal/owed"
 	"payload-cdc/internal/payload"
@@ -32,7 +31,7 @@ type Daemon struct {
 	store    *checkpoint.Postgres
 	index    *guarded
 	embedder *embed.OpenAI
-	splitter *chunk.Splitter
+	cutter   *cutter
 	metrics  *admin.Metrics
 	registry *prometheus.Registry
 
@@ -115,7 +114,7 @@ func open(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 		Outcomes:  []string{"entered", "left", "revised", "unchanged", "parked"},
 		Providers: []string{"openai", "upstash"}, Classes: []string{"transient", "systemic", "permanent"},
 	})
-	if d.splitter, err = chunk.New(cfg.chunks()); err != nil {
+	if d.cutter, err = newCutter(cfg); err != nil {
 		return nil, err
 	}
 	if d.source, err = connect(ctx, cfg.DatabaseURI, "payload_cdc_read", "DATABASE_URI"); err != nil {
@@ -124,7 +123,7 @@ func open(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	if d.state, err = d.stateOf(ctx); err != nil {
 		return nil, err
 	}
-	if d.embedder, err = newEmbedder(cfg, d.splitter, d.metrics); err != nil {
+	if d.embedder, err = newEmbedder(cfg, d.cutter.whole, d.metrics); err != nil {
 		return nil, err
 	}
 	idx, err := newIndex(cfg)

@@ -20,6 +20,7 @@ const (
 // feed turns what the log says into marks: the seam between replication, payload and pipeline.
 type feed struct {
 	pipeline *pipeline.Pipeline
+	makeRoom func() error // the one thing that reading waits for: that memory does not hold ever more of what is owed
 	marks    *payload.Marks
 	flushed  *atomic.Uint64 // the server's end of the log, as last asked
 	reads    func(transactions, rows int)
@@ -49,6 +50,7 @@ func (f *feed) Row(row *wal.Row) error {
 	}
 	if f.marks.Len() >= manyKeys {
 		f.pipeline.Dirty.Mark(pipeline.Marks{Keys: f.marks.Take(), XID: f.xid})
+		return f.makeRoom()
 	}
 	return nil
 }
@@ -110,7 +112,7 @@ func (f *feed) Commit(end wal.LSN, at time.Time) error {
 	f.pipeline.Dirty.SetBehind(f.flushed.Load() > uint64(end)+farBehind)
 	f.reads(1, f.rows)
 	f.rows = 0
-	return nil
+	return f.makeRoom()
 }
 
 func (f *feed) Idle(end wal.LSN, asked bool) {

@@ -14,19 +14,27 @@ import (
 )
 
 // fingerprints says, by collection, all that decides which chunks it has and where: when one changes, a sweep is owed.
-// It has three parts with dots between them: what decides where vectors are, what decides what they say, and the tables
-// that the log tells of.
+// It has parts with dots between them: what decides where vectors are, what decides what they say, the tables that the
+// log tells of, and, if the user has made any, the rules.
 func (d *Daemon) fingerprints(model *payload.Model, published members) map[string]string {
 	where := short("upstash", d.cfg.UpstashURL, d.cfg.UpstashNamespace)
 	prints := map[string]string{}
 	for _, c := range model.Collections() {
-		what := short(d.cfg.EmbedModel, fmt.Sprint(d.cfg.EmbedDimensions), d.splitter.Fingerprint(), model.Fingerprint(c.Slug))
+		said := []string{d.cfg.EmbedModel, fmt.Sprint(d.cfg.EmbedDimensions), d.cutter.of(c.Slug).Fingerprint(), model.Fingerprint(c.Slug)}
+		if name := d.cfg.namespace(c.Slug); name != "" {
+			// Not among where vectors are: the ledger knows the old namespace's, and they are replaced one by one.
+			said = append(said, name)
+		}
 		var tables []string
 		for _, t := range model.TablesOf(c.Slug) {
 			tables = append(tables, fmt.Sprint(t.Name, " ", published[replication.Table{Schema: t.Schema, Name: t.Name}]))
 		}
 		slices.Sort(tables)
-		prints[c.Slug] = strings.Join([]string{where, what, short(tables...)}, ".")
+		parts := []string{where, short(said...), short(tables...)}
+		if rules := fmt.Sprintf("%#v", d.cfg.Settings[c.Slug].Rules); rules != fmt.Sprintf("%#v", payload.Rules{}) {
+			parts = append(parts, short(rules))
+		}
+		prints[c.Slug] = strings.Join(parts, ".")
 	}
 	return prints
 }
@@ -39,26 +47,29 @@ func short(parts ...string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// changes lists the sweeps that changed fingerprints owe. A collection that is no longer indexed leaves.
+// changes lists the sweeps that changed fingerprints owe. A collection that is no longer indexed leaves, and so do at
+// once the documents that a new rule leaves out: that much is gone is then no mistake.
 func changes(old, now map[string]string) []pipeline.SweepMark {
 	var marks []pipeline.SweepMark
 	for slug, print := range now {
 		was, known := old[slug]
-		whereWas, rest, _ := strings.Cut(was, ".")
-		_, tablesWere, _ := strings.Cut(rest, ".")
-		where, rest, _ := strings.Cut(print, ".")
-		_, tables, _ := strings.Cut(rest, ".")
+		before, after := parts(was), parts(print)
+		mark := pipeline.SweepMark{Collection: slug, Force: known && before[3] != after[3]}
 		switch {
 		case was == print:
+			continue
 		case !known:
-			marks = append(marks, pipeline.SweepMark{Collection: slug, Reason: "the collection is new"})
-		case whereWas != where:
-			marks = append(marks, pipeline.SweepMark{Collection: slug, Strength: owed.Prove, Reason: "the index is another one"})
-		case tablesWere != tables:
-			marks = append(marks, pipeline.SweepMark{Collection: slug, Strength: owed.Prove, Reason: rejoined})
+			mark.Reason = "the collection is new"
+		case before[0] != after[0]:
+			mark.Strength, mark.Reason = owed.Prove, "the index is another one"
+		case before[2] != after[2]:
+			mark.Strength, mark.Reason = owed.Prove, rejoined
+		case mark.Force:
+			mark.Reason = "the collection's settings changed"
 		default:
-			marks = append(marks, pipeline.SweepMark{Collection: slug, Reason: "model, fields or chunking changed"})
+			mark.Reason = "model, fields, chunking or namespace changed"
 		}
+		marks = append(marks, mark)
 	}
 	for slug := range old {
 		if _, kept := now[slug]; !kept {
@@ -66,4 +77,10 @@ func changes(old, now map[string]string) []pipeline.SweepMark {
 		}
 	}
 	return marks
+}
+
+// parts are the four of a fingerprint; what is missing is empty.
+func parts(print string) (out [4]string) {
+	copy(out[:], strings.Split(print, "."))
+	return out
 }

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"payload-cdc/internal/daemon"
 	"payload-cdc/internal/local"
+	"payload-cdc/internal/owed"
 )
 
 // confirmed waits until the slot has been confirmed beyond now.
@@ -79,6 +81,50 @@ func TestProvidersDownAtStart(t *testing.T) {
 	}
 }
 
+// TestMoreIsOwedThanMemoryHolds: documents that owe are in memory only as far as there is room.
+func TestMoreIsOwedThanMemoryHolds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cfg.MemoryLimit = 1 // as few as there can be, a thousand
+	r := w.start()
+	w.equal()
+	w.drained()
+	down := local.Rule{Fault: local.Quota, Chance: 1}
+	w.server.EmbeddingFaults().Set(1, down)
+	w.exec(`INSERT INTO news (title, _status) SELECT 'owed ' || n, 'published' FROM generate_series(1, 4000) n`)
+	owed := func(least int) {
+		t.Helper()
+		w.eventually(func() string {
+			if n := ask[int](w, `SELECT count(*) FROM payload_cdc.owed`); n < least {
+				return fmt.Sprintf("%d documents are owed", n)
+			}
+			return ""
+		})
+	}
+	owed(4000)
+	w.confirmed() // Postgres keeps no log for them
+	w.exec(`UPDATE news SET _status = 'draft' WHERE title LIKE 'owed %7'`)
+	w.exec(`UPDATE posts SET _status = 'draft' WHERE id = 1`)
+	w.eventually(func() string { // what needs no embedding goes on meanwhile
+		if _, there := w.vectors()["posts-1"]; there {
+			return "posts-1 is still in the index"
+		}
+		return ""
+	})
+	w.confirmed()
+	r.stop()
+	r = w.start()
+	w.exec(`UPDATE news SET title = title || ' again' WHERE title LIKE 'owed %3'`)
+	w.confirmed()
+	w.server.EmbeddingFaults().Set(1)
+	w.equal()
+	w.drained()
+	if n := ask[int](w, `SELECT count(*) FROM payload_cdc.parked`); n > 0 {
+		t.Errorf("%d documents were parked", n)
+	}
+	r.stop()
+}
+
 func TestIndexOfAnotherDimension(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -132,6 +178,33 @@ func TestParkedDocumentsHoldNobody(t *testing.T) {
 		jsonb_build_array(jsonb_build_object('type', 'text', 'text', repeat('too much of it ', $1)))))))`
 	w.exec(`UPDATE posts SET content = `+text+` WHERE id = 1`, 700_000)
 	w.says("document parked")
+	parked := func() []owed.Parked {
+		t.Helper()
+		list, err := daemon.Parked(t.Context(), w.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	w.eventually(func() string { return map[bool]string{false: "nothing is parked in the state"}[len(parked()) == 1] })
+	first := parked()[0]
+	if first.Key.String() != "posts/1" || !strings.Contains(first.Reason, "bytes of text") || first.Attempts != 1 {
+		t.Errorf("parked is %+v", first)
+	}
+	for _, wrong := range [][2]string{{"posts", "2"}, {"news", ""}} {
+		if _, err := daemon.RetryParked(t.Context(), w.cfg, wrong[0], wrong[1]); err == nil || !strings.Contains(err.Error(), wrong[0]) {
+			t.Errorf("retry of what is not parked: %v", err)
+		}
+	}
+	if _, err := daemon.RetryParked(t.Context(), w.cfg, "posts", "1"); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(func() string {
+		if list := parked(); len(list) != 1 || !list[0].Since.After(first.Since) {
+			return fmt.Sprintf("parked are %+v, want it anew", list)
+		}
+		return ""
+	})
 	w.exec(`UPDATE posts SET title = 'goes on' WHERE id = 2`)
 	w.eventually(func() string {
 		if strings.Contains(w.differences(), "posts-2") {

@@ -14,6 +14,7 @@ import (
 
 	"payload-cdc/internal/checkpoint"
 	"payload-cdc/internal/owed"
+	"payload-cdc/internal/payload"
 	"payload-cdc/internal/pipeline"
 	"payload-cdc/internal/replication"
 	"payload-cdc/internal/wal"
@@ -76,7 +77,8 @@ func (d *Daemon) own(ctx context.Context) error {
 func (d *Daemon) takeOver(ctx context.Context) (owed.State, error) {
 	if d.store == nil {
 		store, err := checkpoint.Open(ctx, checkpoint.Config{
-			Pool: d.state, Schema: d.cfg.StateSchema, Instance: d.cfg.Instance, Timeout: 10 * time.Second, Logger: d.log,
+			Pool: d.state, Schema: d.cfg.StateSchema, Instance: d.cfg.Instance, Timeout: 10 * time.Second,
+			MaxOwed: d.cfg.maxOwed(), Logger: d.log,
 		})
 		if err != nil {
 			return owed.State{}, err
@@ -124,11 +126,11 @@ func (o *owner) begin(ctx context.Context, state owed.State) error {
 	o.rejoined = o.rejoined || !d.reopened && slices.ContainsFunc(state.Sweeps, func(s owed.Sweep) bool { return s.Reason == rejoined })
 	d.reopened = false
 	marks = append(marks, d.unstreamed()...)
-	o.source = newSource(d.source, o.ready.model, d.log, o.end)
+	o.source = newSource(d.source, o.ready.model, payload.Config{MaxBatch: int(d.cfg.MemoryLimit / 32)}, d.log, o.end)
 	o.pipeline = pipeline.New(pipeline.Config{
-		Source: o.source, Chunker: d.splitter, Embedder: d.embedder, Index: d.index, Ledger: d.store, Store: d.store,
+		Source: o.source, Chunker: d.cutter, Embedder: d.embedder, Index: d.index, Ledger: d.store, Store: d.store,
 		Logger: d.log, Saved: o.checkpointed, Observe: d.observe, Estimate: o.source.estimate, BeforeSweep: o.beforeSweep,
-		EmbedInputs: d.embedder.MaxInputs(), EmbedTokens: d.embedder.MaxTokens(),
+		MaxOwed: d.cfg.maxOwed(), HandBytes: int(d.cfg.MemoryLimit / 8), EmbedInputs: d.embedder.MaxInputs(), EmbedTokens: d.embedder.MaxTokens(),
 		WriteTimeout: d.cfg.IndexTimeout, Tick: d.cfg.Tick,
 	}, state)
 	if err := o.glance(ctx); err != nil {
@@ -182,7 +184,8 @@ func (o *owner) run(ctx context.Context) error {
 func (o *owner) read(ctx context.Context) error {
 	o.d.set(streaming, "")
 	err := o.stream.Run(ctx, &feed{
-		pipeline: o.pipeline, marks: o.ready.model.Marks(), flushed: &o.d.flushed, reads: o.d.metrics.Read, unknown: o.d.unknown,
+		pipeline: o.pipeline, makeRoom: func() error { return o.pipeline.MakeRoom(ctx) },
+		marks: o.ready.model.Marks(), flushed: &o.d.flushed, reads: o.d.metrics.Read, unknown: o.d.unknown,
 		agree: func(r *wal.Relation) error { return o.agree(ctx, r) }, agreed: map[uint32]*wal.Relation{},
 	})
 	if ctx.Err() == nil {

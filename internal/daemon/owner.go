@@ -128,6 +128,19 @@ func (g *guarded) Fetch(ctx context.Context, ids []string) (found []document.Sto
 	return found, err
 }
 
+// Values is the index's, if it gives values back.
+func (g *guarded) Values(ctx context.Context, ids []string) (kept map[string]document.Kept, err error) {
+	keeper, ok := g.Index.(index.Keeper)
+	if !ok {
+		return nil, nil
+	}
+	err = g.counted(func() error {
+		kept, err = keeper.Values(ctx, ids)
+		return err
+	})
+	return kept, err
+}
+
 // List is the index's.
 func (g *guarded) List(ctx context.Context, cursor string, n int) (page []document.Stored, next string, err error) {
 	page, next, err = g.Index.List(ctx, cursor, n)

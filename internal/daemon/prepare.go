@@ -217,7 +217,7 @@ func (d *Daemon) announce(model *payload.Model) {
 		}) {
 			continue
 		}
-		d.log.Info("collection is indexed", "collection", c.Slug, "table", c.Table, "embeds", c.Fields)
+		d.log.Info("collection is indexed", append([]any{"collection", c.Slug, "table", c.Table, "embeds", c.Fields}, d.cfg.decided(c.Slug)...)...)
 		if c.SlugGuessed {
 			d.log.Warn("the slug is a guess; if it is another one, name it in CDC_COLLECTIONS", "collection", c.Slug, "table", c.Table)
 		}

@@ -41,6 +41,58 @@ func Repair(ctx context.Context, cfg Config, collection string, force bool) (str
 	return "asked cdc run to compare " + what + " with the index and make it right: cdc status shows how far it is", nil
 }
 
+// Parked lists the documents that are set aside, the oldest first. None when cdc has not run here yet.
+func Parked(ctx context.Context, cfg Config) ([]owed.Parked, error) {
+	cfg = cfg.withDefaults()
+	d := &Daemon{cfg: cfg, log: cfg.Logger}
+	defer d.close()
+	var err error
+	if d.source, err = connect(ctx, cfg.DatabaseURI, "payload_cdc_setup", "DATABASE_URI"); err != nil {
+		return nil, err
+	}
+	if d.state, err = d.stateOf(ctx); err != nil {
+		return nil, err
+	}
+	list, err := checkpoint.Parked(ctx, d.state, cfg.StateSchema)
+	if errors.Is(err, checkpoint.ErrNoState) {
+		return nil, nil
+	}
+	return list, err
+}
+
+// RetryParked asks whoever owns the state to try parked documents again: one, or each of a collection, or all when both
+// are empty. It returns those that it asked for; none is an error.
+func RetryParked(ctx context.Context, cfg Config, collection, id string) ([]owed.Parked, error) {
+	all, err := Parked(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	var chosen []owed.Parked
+	for _, p := range all {
+		if (collection == "" || p.Key.Collection == collection) && (id == "" || p.Key.ID == id) {
+			chosen = append(chosen, p)
+		}
+	}
+	switch {
+	case len(all) == 0:
+		return nil, errors.New("nothing is parked")
+	case len(chosen) == 0 && id != "":
+		return nil, fmt.Errorf("%s/%s is not parked: cdc parked list shows what is", collection, id)
+	case len(chosen) == 0:
+		return nil, fmt.Errorf("no document of %s is parked: cdc parked list shows what is", collection)
+	}
+	d := &Daemon{cfg: cfg.withDefaults()}
+	d.log = d.cfg.Logger
+	defer d.close()
+	if d.source, err = connect(ctx, d.cfg.DatabaseURI, "payload_cdc_setup", "DATABASE_URI"); err != nil {
+		return nil, err
+	}
+	if d.state, err = d.stateOf(ctx); err != nil {
+		return nil, err
+	}
+	return chosen, checkpoint.Ask(ctx, d.state, d.cfg.StateSchema, owed.Request{Parked: true, Collection: collection, Document: id})
+}
+
 // left lists collections that are not indexed any more, and whose removal is not over.
 func (d *Daemon) left(ctx context.Context, model *payload.Model) ([]string, error) {
 	overview, err := checkpoint.Peek(ctx, d.state, d.cfg.StateSchema)
@@ -62,9 +114,13 @@ func (o *owner) answer(ctx context.Context) error {
 	if err != nil || len(requests) == 0 {
 		return err
 	}
-	var marks []pipeline.SweepMark
 	for _, r := range requests {
-		marks = append(marks, pipeline.SweepMark{Collection: r.Collection, Strength: owed.Prove, Reason: "cdc verify --repair", Force: r.Force})
+		if r.Parked {
+			n := o.pipeline.Dirty.RetryParked(r.Collection, r.Document)
+			o.d.log.Info("parked documents are tried again", "collection", r.Collection, "document", r.Document, "documents", n)
+			continue
+		}
+		marks := []pipeline.SweepMark{{Collection: r.Collection, Strength: owed.Prove, Reason: "cdc verify --repair", Force: r.Force}}
 		if r.Collection == "" { // everything is what is indexed; what has left and is held is asked for too
 			for _, s := range o.pipeline.Stats().Sweeps {
 				if s.Held > 0 && o.ready.model.Fingerprint(s.Collection) == "" {
@@ -72,9 +128,9 @@ func (o *owner) answer(ctx context.Context) error {
 				}
 			}
 		}
+		o.pipeline.Dirty.Sweep(marks...)
 		o.d.log.Info("a comparison was asked for", "collection", r.Collection, "force", r.Force)
 	}
-	o.pipeline.Dirty.Sweep(marks...)
 	if err := o.pipeline.Save(ctx); err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (d *Daemon) shape(ctx context.Context) (digest string, err error) {
 
 // discover reads what there is to index: every collection with drafts when none is named.
 func (d *Daemon) discover(ctx context.Context, collections []string) (*payload.Model, error) {
-	return payload.Discover(ctx, d.source, payload.Config{Schema: d.cfg.PayloadSchema, Collections: collections, Logger: d.log})
+	return payload.Discover(ctx, d.source, d.cfg.payload(collections))
 }
 
 // changed says whether the publication or the tables are no longer as they were prepared: then everything begins again.

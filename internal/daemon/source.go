@@ -20,8 +20,8 @@ type source struct {
 	log     *slog.Logger
 }
 
-func newSource(pool *pgxpool.Pool, model *payload.Model, log *slog.Logger, changed func(error)) *source {
-	return &source{Reader: payload.NewReader(pool, model, payload.Config{}), changed: changed, log: log}
+func newSource(pool *pgxpool.Pool, model *payload.Model, bounds payload.Config, log *slog.Logger, changed func(error)) *source {
+	return &source{Reader: payload.NewReader(pool, model, bounds), changed: changed, log: log}
 }
 
 func (s *source) watch(err error) error {
@@ -50,6 +50,12 @@ func (s *source) Published(ctx context.Context, slug, cursor string, n int) ([]d
 		return nil, "", snapshot, err
 	}
 	keys, next, snapshot, err := s.Reader.Published(ctx, slug, cursor, n)
+	return keys, next, snapshot, s.watch(err)
+}
+
+// Showing is payload.Reader's.
+func (s *source) Showing(ctx context.Context, hint document.Key, cursor string, n int) ([]document.Key, string, wal.Snapshot, error) {
+	keys, next, snapshot, err := s.Reader.Showing(ctx, hint, cursor, n)
 	return keys, next, snapshot, s.watch(err)
 }
 

@@ -3,21 +3,32 @@
 // could fail.
 package document
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
-// Key names a document, or, as a hint, a row below one.
+// Key names a document, or, as a hint, a row below one, or a row elsewhere that documents show.
 type Key struct {
 	Collection string // slug
-	ID         string // the document's id as text; for a hint the id of a row of Via
-	Via        string // for a hint: the child table that ID is a row of. Empty for a document
+	ID         string // the document's id as text; for a hint the id of a row
+	// Via is, for a hint, the table that ID is a row of: the child table, or after an asterisk ("*categories") the table
+	// of a row that documents of Collection may show. Empty for a document.
+	Via string
 }
 
-// Hint says whether the key names only a row whose document has to be looked up.
+// Hint says whether the key names only a row whose document, or whose documents, have to be looked up.
 func (k Key) Hint() bool { return k.Via != "" }
 
-// String is for logs and people: "posts/42", or "posts_blocks_hero:65f… in posts" for a hint.
+// Shown says whether the key names a row that has changed and that any number of documents of Collection may show.
+func (k Key) Shown() bool { return strings.HasPrefix(k.Via, "*") }
+
+// String is for logs and people: "posts/42", or for a hint "posts_blocks_hero:65f… in posts", "categories:5 shown in posts".
 func (k Key) String() string {
-	if k.Hint() {
+	switch {
+	case k.Shown():
+		return k.Via[1:] + ":" + k.ID + " shown in " + k.Collection
+	case k.Hint():
 		return k.Via + ":" + k.ID + " in " + k.Collection
 	}
 	return k.Collection + "/" + k.ID
@@ -73,27 +84,15 @@ type Chunk struct {
 	Tokens    int            // of Text, in the model's own tokens
 	Namespace string         // of the index, where its collection's vectors are; empty is the index's default
 	Extra     map[string]any // of the entry
+	Meta      string         // hash of what the vector's metadata say beside Hash: Title and Extra. Empty when not known yet
 }
 
 // Vector is one entry of the index as it is written.
 type Vector struct {
-	ID       string
+	ID       string // with its namespace, see Join
 	Values   []float32
 	Metadata Metadata
 	Data     string
-}
-
-// Metadata is what every vector carries, under these names: the old recipe's readers know docId and collection.
-type Metadata struct {
-	DocID      string `json:"docId"`
-	Collection string `json:"collection"`
-	Locale     string `json:"locale,omitempty"`
-	Chunk      int    `json:"chunk"`
-	Title      string `json:"title"`
-	Hash       string `json:"hash"`
-	Model      string `json:"model"`
-	Chunks     int    `json:"chunks,omitempty"`    // of the entry, on its first chunk only
-	UpdatedAt  string `json:"updatedAt,omitempty"` // RFC 3339, on the first chunk only
 }
 
 // Stored is what an index says it holds under an id, without its values. The old recipe's vectors have no Hash.
@@ -102,9 +101,16 @@ type Stored struct {
 	Metadata Metadata
 }
 
+// Kept is a vector's values as an index gives them back, and what they were made of.
+type Kept struct {
+	Values []float32
+	Hash   string // of the text
+	Model  string
+}
+
 // Held is a line of the ledger: a vector the index may hold for a document.
 type Held struct {
-	ID    string
-	Hash  string    // of the chunk last known to be written there; empty when unknown
+	ID    string    // with its namespace, see Join
+	Hash  string    // of the text and metadata last known to be written there; empty when unknown
 	Doubt time.Time // a write whose outcome is unknown can still arrive until then; zero when there is none
 }

@@ -29,7 +29,8 @@ func ReadMetadata(raw []byte) document.Metadata {
 	}
 	m := document.Metadata{
 		DocID: text("docId"), Collection: text("collection"), Locale: text("locale"), Chunk: number("chunk"),
-		Title: text("title"), Hash: text("hash"), Model: text("model"), Chunks: number("chunks"), UpdatedAt: text("updatedAt"),
+		Title: text("title"), Hash: text("hash"), Model: text("model"), Meta: text("meta"), Chunks: number("chunks"),
+		UpdatedAt: text("updatedAt"),
 	}
 	if id := fields["docId"]; m.DocID == "" && len(id) > 0 && (id[0] == '-' || id[0] >= '0' && id[0] <= '9') {
 		m.DocID = string(id)

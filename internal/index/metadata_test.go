@@ -11,7 +11,7 @@ import (
 )
 
 func TestReadMetadata(t *testing.T) {
-	full := document.Metadata{DocID: "1", Collection: "posts", Locale: "de", Chunk: 2, Title: "T", Hash: "h", Model: "m", Chunks: 3, UpdatedAt: "2026-01-02T03:04:05Z"}
+	full := document.Metadata{DocID: "1", Collection: "posts", Locale: "de", Chunk: 2, Title: "T", Hash: "h", Model: "m", Meta: "e", Chunks: 3, UpdatedAt: "2026-01-02T03:04:05Z"}
 	raw, err := json.Marshal(full)
 	if err != nil {
 		t.Fatal(err)

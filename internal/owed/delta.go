@@ -52,6 +52,7 @@ type State struct {
 	CommitAt     time.Time
 	SavedAt      time.Time
 	Debts        []Debt // intents of older epochs included, as prove debts due when their write can no longer arrive
+	Paged        int    // further debts that were left in the store: the Debts are the oldest ones
 	Sweeps       []Sweep
 	Parked       []Parked
 	Fingerprints map[string]string // by collection, of all that decides its chunks

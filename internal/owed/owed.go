@@ -39,6 +39,7 @@ type Debt struct {
 	Since    time.Time // of the oldest mark still owed
 	Due      time.Time // not before; zero is now
 	Tries    int       // failed attempts so far
+	Merge    bool      // a saved debt of the key may say more than this one, and must not be made weaker by it
 }
 
 // Sweep is a debt of a scope: every document of a collection. It marks the union of what the source publishes, what
@@ -57,11 +58,14 @@ type Sweep struct {
 	Held       int    // absent documents that wait for --force; zero when none do
 }
 
-// Request is a sweep that a person asked for: a prove, from outside the process that owns the state.
+// Request is what a person asked for from outside the process that owns the state: a sweep that proves, or that parked
+// documents are tried again.
 type Request struct {
 	ID         int64
 	Collection string // empty is everything
-	Force      bool   // absent documents are not held, and those that are, are let go
+	Force      bool   // of a sweep: absent documents are not held, and those that are, are let go
+	Parked     bool   // try parked documents again; otherwise sweep
+	Document   string // of parked ones: the id of the only one; empty is each of the collection
 }
 
 // Stage is how far a sweep has come.

@@ -17,9 +17,10 @@ type Config struct {
 	// Collections are slugs of collections or globals, spelled as in the Payload project. Empty means every
 	// collection with drafts.
 	Collections []string
-	MaxDocument int          // bytes of a document's text columns; beyond, it is parked. 8 MiB when zero
-	MaxBatch    int          // bytes of the text columns of one batch; beyond, it is read in parts. 16 MiB when zero
-	Logger      *slog.Logger // nil discards
+	Rules       map[string]Rules // by slug, of named collections
+	MaxDocument int              // bytes of a document's text columns; beyond, it is parked. 8 MiB when zero
+	MaxBatch    int              // bytes of the text columns of one batch; beyond, it is read in parts. 16 MiB when zero
+	Logger      *slog.Logger     // nil discards
 }
 
 func (c Config) withDefaults() Config {
@@ -65,7 +66,7 @@ func newModel(c *catalog, cfg Config) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{schema: cfg.Schema, bySlug: map[string]*collection{}, byOID: map[uint32]*table{}, byName: c.byName}
+	m := &Model{schema: cfg.Schema, bySlug: map[string]*collection{}, byOID: map[uint32]*table{}, byName: c.byName, keys: c.keys}
 	for _, t := range c.tables {
 		m.byOID[t.oid] = t
 	}

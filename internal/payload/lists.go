@@ -44,10 +44,29 @@ func (w *walker) items(list int32, level, depth int) (err error) {
 		w.lead, w.hang = indent+marker, indent+strings.Repeat(" ", len(marker))
 		err = w.item(v, level, depth+1)
 		w.lead, w.hang = lead, hang
-		number++
+		if !w.isWrapper(v) {
+			number++
+		}
 		return err == nil
 	})
 	return err
+}
+
+// isWrapper says whether an item only holds lists: it has no number of its own.
+func (w *walker) isWrapper(v int32) bool {
+	if w.kindOf(v) == "list" {
+		return true
+	}
+	list := w.of(w.get(v, "children"), '[')
+	if list < 0 {
+		return false
+	}
+	some, all := false, true
+	w.inside(list, func(_, c int32) bool {
+		some, all = true, w.kindOf(c) == "list"
+		return all
+	})
+	return some && all
 }
 
 // item writes one item: its own text as one block, lists in it after that, one level deeper. An item that only holds
@@ -61,6 +80,8 @@ func (w *walker) item(v int32, level, depth int) (err error) {
 		return err
 	case kind == "list":
 		return w.items(v, level+1, depth)
+	case kind == "block" || kind == "upload" || kind == "relationship" || kind == "table" || kind == "code":
+		return w.block(v, kind, depth)
 	}
 	list := w.of(w.get(v, "children"), '[')
 	if list < 0 {
@@ -107,15 +128,11 @@ func (w *walker) table(table int32, depth int) (err error) {
 	var b strings.Builder
 	blank := true
 	w.inside(rows, func(_, row int32) bool {
-		cells := w.of(w.get(row, "children"), '[')
-		if cells < 0 {
-			return true
-		}
 		first, n := b.Len() == 0, 0
-		w.inside(cells, func(_, cell int32) bool {
+		w.cellsOf(row, func(cell int32) bool {
 			n++
 			// The line is empty between blocks, so that flat's writes are this cell's.
-			err = w.flat(depth, func() error { return w.blocks(w.get(cell, "children"), depth+2) })
+			err = w.flat(depth, func() error { return w.cell(cell, depth+2) })
 			text := string(w.line)
 			w.line = w.line[:0]
 			blank = blank && strings.TrimSpace(text) == ""
@@ -139,4 +156,25 @@ func (w *walker) table(table int32, depth int) (err error) {
 	}
 	w.flush(document.Block{Kind: document.Table})
 	return err
+}
+
+// cellsOf calls each with every cell of a row. Text that stands there instead of a row is a cell.
+func (w *walker) cellsOf(row int32, each func(cell int32) bool) {
+	if w.isInline(row, w.kindOf(row), false) {
+		each(row)
+		return
+	}
+	if cells := w.of(w.get(row, "children"), '['); cells >= 0 {
+		w.inside(cells, func(_, cell int32) bool { return each(cell) })
+	}
+}
+
+// cell writes what is in a cell. Text that stands there instead of one is its own.
+func (w *walker) cell(cell int32, depth int) error {
+	if kind := w.kindOf(cell); w.isInline(cell, kind, false) {
+		err := w.inline(cell, kind, depth)
+		w.flush(document.Block{Kind: document.Prose})
+		return err
+	}
+	return w.blocks(w.get(cell, "children"), depth)
 }

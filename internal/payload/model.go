@@ -39,6 +39,7 @@ type Model struct {
 	bySlug      map[string]*collection
 	byOID       map[uint32]*table
 	byName      map[string]*table
+	keys        []foreignKey // between the schema's tables, by name
 }
 
 // collection is a Collection and how it is read.

@@ -30,8 +30,8 @@ type RichText struct {
 }
 
 // ReadRichText reads the value of a jsonb column if it is rich text, Lexical or Slate; ok is false for any other JSON.
-// Only the value tells: the catalog does not. Text of links is kept and their addresses are not. An error is permanent:
-// the value is beyond the bounds.
+// Only the value tells: the catalog does not. What becomes text and what does not: docs/rich-text.md. An error is
+// permanent: the value is beyond the bounds.
 func ReadRichText(src []byte) (rich RichText, ok bool, err error) {
 	if !looksRich(src) {
 		return RichText{}, false, nil
@@ -76,15 +76,17 @@ func (t *tape) isLexical(v int32) bool {
 	return t.string(t.get(v, "root"), "type") == "root"
 }
 
-// isSlate says whether v is a list of Slate nodes. A list of Payload's blocks looks the same but for blockType.
+// isSlate says whether v is a list of Slate nodes. A list of Payload's blocks looks the same but for blockType, and one of
+// an application's own objects may have texts: Slate's outermost nodes have children.
 func (t *tape) isSlate(v int32) bool {
 	if t.of(v, '[') < 0 {
 		return false
 	}
 	some, all := false, true
 	t.inside(v, func(_, e int32) bool {
-		some = true
-		all = t.get(e, "blockType") < 0 && (t.of(t.get(e, "children"), '[') >= 0 || t.of(t.get(e, "text"), '"') >= 0)
+		parent := t.of(t.get(e, "children"), '[') >= 0
+		some = some || parent
+		all = t.get(e, "blockType") < 0 && (parent || t.of(t.get(e, "text"), '"') >= 0)
 		return all
 	})
 	return some && all
@@ -100,13 +102,14 @@ type walker struct {
 	hang  string // of its further lines
 	cells int    // tables around: one inside another is only words
 	flats int    // calls of flat around
+	rules filter // what a user decided about the blocks around
 }
 
 // isInline says whether a node is written into the block at hand. inText is true inside a paragraph and the like: there
 // a node that the walker does not know is part of the text; elsewhere only if it is a kind of text itself.
 func (w *walker) isInline(v int32, kind string, inText bool) bool {
 	switch kind {
-	case "text", "tab", "linebreak", "link", "autolink", "inlineBlock":
+	case "text", "code-highlight", "tab", "linebreak", "link", "autolink", "inlineBlock":
 		return true
 	case "paragraph", "group", "listitem", "heading", "quote", "code", "list", "table", "horizontalrule", "block", "upload", "relationship":
 		return false
@@ -157,7 +160,11 @@ func (w *walker) prose(list int32, proto document.Block, inText bool, depth int)
 			err = w.inline(v, kind, depth+1)
 		} else {
 			w.flush(proto)
-			err = w.block(v, kind, depth+1)
+			if proto.Kind == document.Quote && kind == "paragraph" {
+				err = w.prose(w.get(v, "children"), proto, true, depth+1)
+			} else {
+				err = w.block(v, kind, depth+1)
+			}
 		}
 		return err == nil
 	})
@@ -184,21 +191,34 @@ func (w *walker) block(v int32, kind string, depth int) error {
 	case "table":
 		return w.table(v, depth)
 	case "horizontalrule":
-		return nil
 	case "block":
-		return w.fields(w.get(v, "fields"), depth)
-	case "upload", "relationship":
-		w.count(kind)
 		if err := w.fields(w.get(v, "fields"), depth); err != nil {
 			return err
 		}
-		return w.blocks(children, depth)
+	case "upload", "relationship":
+		if err := w.reference(v, kind, depth); err != nil {
+			return err
+		}
+	default:
+		if w.of(v, '{') < 0 {
+			return nil
+		}
+		w.count(kind)
+		return w.prose(children, document.Block{Kind: document.Prose}, w.isText(children), depth)
 	}
-	if w.of(v, '{') < 0 {
-		return nil
-	}
-	w.count(kind)
 	return w.blocks(children, depth)
+}
+
+// isText says whether text stands among the children of a node that the walker does not know: it is a kind of paragraph.
+func (w *walker) isText(list int32) (is bool) {
+	if w.of(list, '[') < 0 {
+		return false
+	}
+	w.inside(list, func(_, v int32) bool {
+		is = w.isInline(v, w.kindOf(v), false)
+		return !is
+	})
+	return is
 }
 
 // inline writes a node into the block at hand.
@@ -207,35 +227,32 @@ func (w *walker) inline(v int32, kind string, depth int) (err error) {
 		return errTooDeep
 	}
 	switch kind {
-	case "text":
+	case "text", "code-highlight":
 		w.line = append(w.line, w.string(v, "text")...)
 	case "tab":
 		w.line = append(w.line, '\t')
 	case "linebreak":
 		w.line = append(w.line, '\n')
 	case "inlineBlock":
-		return w.flat(depth, func() error { return w.fields(w.get(v, "fields"), depth) })
+		err = w.flat(depth, func() error { return w.fields(w.get(v, "fields"), depth) })
+	case "link", "autolink", "paragraph", "heading", "quote", "group", "listitem":
 	default:
-		switch kind {
-		case "link", "autolink", "paragraph", "heading", "quote", "group", "listitem":
-		default:
-			w.count(kind)
-			w.line = append(w.line, w.string(v, "text")...)
-		}
-		list := w.of(w.get(v, "children"), '[')
-		if list < 0 {
-			return nil
-		}
-		w.inside(list, func(_, c int32) bool {
-			kind := w.kindOf(c)
-			if w.isInline(c, kind, true) {
-				err = w.inline(c, kind, depth+1)
-			} else {
-				err = w.flat(depth, func() error { return w.block(c, kind, depth+1) })
-			}
-			return err == nil
-		})
+		w.count(kind)
+		w.line = append(w.line, w.string(v, "text")...)
 	}
+	list := w.of(w.get(v, "children"), '[')
+	if list < 0 || err != nil {
+		return err
+	}
+	w.inside(list, func(_, c int32) bool {
+		kind := w.kindOf(c)
+		if w.isInline(c, kind, true) {
+			err = w.inline(c, kind, depth+1)
+		} else {
+			err = w.flat(depth, func() error { return w.block(c, kind, depth+1) })
+		}
+		return err == nil
+	})
 	return err
 }
 

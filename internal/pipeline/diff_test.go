@@ -14,10 +14,14 @@ import (
 
 func TestDiff(t *testing.T) {
 	chunks := func(spec string) (list []document.Chunk) {
-		for n, f := range strings.Fields(spec) {
+		for f := range strings.FieldsSeq(spec) {
 			locale, hash, ok := strings.Cut(f, ":")
 			if !ok {
 				locale, hash = "", f
+			}
+			n := 0
+			if len(list) > 0 && list[len(list)-1].Locale == locale {
+				n = list[len(list)-1].Number + 1
 			}
 			list = append(list, document.Chunk{Locale: locale, Number: n, Hash: hash})
 		}
@@ -75,13 +79,13 @@ func TestDiffMakesEqual(t *testing.T) {
 			for n := range rapid.IntRange(0, 4).Draw(t, "chunks") {
 				c := document.Chunk{Locale: locale, Number: n, Hash: rapid.SampledFrom([]string{"A", "B"}).Draw(t, "hash")}
 				chunks = append(chunks, c)
-				want[pipeline.VectorID(k, locale, n)] = c.Hash
+				want[pipeline.VectorID(k, c)] = c.Hash
 			}
 		}
 		var held []document.Held
 		for _, locale := range []string{"", "en", "fr"} {
 			for n := range rapid.IntRange(0, 4).Draw(t, "held") {
-				h := document.Held{ID: pipeline.VectorID(k, locale, n), Hash: rapid.SampledFrom([]string{"A", "B", ""}).Draw(t, "hash")}
+				h := document.Held{ID: pipeline.VectorID(k, document.Chunk{Locale: locale, Number: n}), Hash: rapid.SampledFrom([]string{"A", "B", ""}).Draw(t, "hash")}
 				held = append(held, h)
 				index[h.ID] = h.Hash
 			}
@@ -113,8 +117,9 @@ func TestVectorIDs(t *testing.T) {
 		{"a#1", "", 0, "posts-a%231"},
 		{"a@de", "", 0, "posts-a%40de"},
 		{"a%23", "", 0, "posts-a%2523"},
+		{"a\x1fb", "", 0, "posts-a%1Fb"},
 	} {
-		if got := pipeline.VectorID(document.Key{Collection: "posts", ID: c.id}, c.locale, c.n); got != c.want {
+		if got := pipeline.VectorID(document.Key{Collection: "posts", ID: c.id}, document.Chunk{Locale: c.locale, Number: c.n}); got != c.want {
 			t.Errorf("VectorID(%q, %q, %d) = %q, want %q", c.id, c.locale, c.n, got, c.want)
 		}
 	}
@@ -122,7 +127,7 @@ func TestVectorIDs(t *testing.T) {
 	for _, id := range []string{"1", "1#1", "1@de", "1%23", "1%2523"} {
 		for _, locale := range []string{"", "de"} {
 			for n := range 2 {
-				seen = append(seen, pipeline.VectorID(document.Key{Collection: "p", ID: id}, locale, n))
+				seen = append(seen, pipeline.VectorID(document.Key{Collection: "p", ID: id}, document.Chunk{Locale: locale, Number: n}))
 			}
 		}
 	}

@@ -19,10 +19,13 @@ type Dirty struct {
 
 	mu      sync.Mutex
 	debts   map[document.Key]*debt // every key here is in the log after the checkpoint, or saved with it
+	paging  paging                 // debts that only the store has
 	live    queue                  // ready debts, in order
-	swept   queue                  // ready debts that only a sweep marked
+	swept   queue                  // ready debts that only a sweep, or a row that they show, marked
+	shown   queue                  // ready hints of rows that documents show
 	later   dueHeap                // debts that wait for their time
 	blocked map[string]*queue      // debts that wait for a provider, by its name
+	inHand  map[document.Key]*debt // claimed
 	sweeps  map[string]*sweep      // by collection; "" is everything
 	parked  map[document.Key]owed.Parked
 	behind  bool         // far behind the log's end: more marks of the same documents are about to be read
@@ -50,6 +53,7 @@ type debt struct {
 	heap   int  // index in later, when there
 	swept  bool // only sweeps marked it so far
 	stored bool // the store may have a row for it
+	older  bool // made while the store had rows that are not in memory: its own may say more
 	probe  string
 	after  aftermath
 }
@@ -80,7 +84,8 @@ type Claim struct {
 	Tries    int
 	Probe    string // the paused provider that this claim may try
 	debt     *debt
-	freed    int // documents that had let go of a vector id when it was taken
+	older    bool // the store's row may say more: see Dirty.merge
+	freed    int  // documents that had let go of a vector id when it was taken
 }
 
 // Marks is what one transaction, or a part of a very large one, owes.
@@ -91,6 +96,7 @@ type Marks struct {
 	Sweeps   []SweepMark
 	End      wal.LSN // commit-end LSN, when these are the last marks of the transaction; else zero
 	At       time.Time
+	since    time.Time // of the hint whose documents these are; zero is now
 }
 
 // NewDirty returns an empty set. While reading is far behind, claims are held for holdFor (zero is 10 s) after their
@@ -103,6 +109,7 @@ func NewDirty(holdFor time.Duration) *Dirty {
 		holdFor: holdFor,
 		debts:   map[document.Key]*debt{},
 		blocked: map[string]*queue{},
+		inHand:  map[document.Key]*debt{},
 		sweeps:  map[string]*sweep{},
 		parked:  map[document.Key]owed.Parked{},
 		unsaved: newUnsaved(),
@@ -116,9 +123,14 @@ func (d *Dirty) Restore(s owed.State) {
 	defer d.mu.Unlock()
 	now := time.Now()
 	d.read, d.commitAt = s.Position.LSN, s.CommitAt
+	d.paging.rows = s.Paged
 	for _, saved := range s.Debts {
 		saved.Since, saved.Due = sooner(saved.Since, now), sooner(saved.Due, now.Add(restoredMost))
-		one := &debt{Debt: saved, stored: true}
+		one := &debt{Debt: saved, stored: true, older: saved.Merge}
+		if one.older {
+			d.unsaved.owe(saved.Key) // only the ledger's doubt says so, and its row, if there is one, may say more
+		}
+		one.Merge = false
 		d.debts[saved.Key] = one
 		if now.Before(saved.Due) {
 			if saved.Strength == owed.Prove && saved.Due.After(d.deleted.until) {
@@ -171,11 +183,18 @@ func (d *Dirty) Mark(m Marks) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
+	since := now
+	if !m.since.IsZero() {
+		since = m.since
+	}
 	for _, key := range m.Keys {
-		d.mark(key, m.Strength, m.XID, now, false)
+		d.mark(key, m.Strength, m.XID, since, false)
 	}
 	for _, s := range m.Sweeps {
 		d.markSweep(s, m.XID, now)
+		if one := d.sweeps[s.Collection]; since.Before(one.Since) {
+			one.Since = since
+		}
 	}
 	if len(m.Keys) > 0 || len(m.Sweeps) > 0 {
 		d.unsaved.touched = true
@@ -218,6 +237,8 @@ func (d *Dirty) mark(key document.Key, strength owed.Strength, xid wal.XID, now 
 			d.owing++
 		}
 		_, one.stored = d.unsaved.paid[key] // an older debt's row, not yet taken out
+		one.older = d.paging.rows > 0
+		one.stored = one.stored || one.older
 		d.debts[key] = one
 		d.unsaved.owe(key)
 		d.enqueue(one)
@@ -291,61 +312,6 @@ func (d *Dirty) unseen(xids []wal.XID) []wal.XID {
 	return kept
 }
 
-// freed remembers the documents that let go of a vector id lately.
-type freed struct {
-	n    int // so far
-	last [64]document.Key
-}
-
-func (f *freed) add(key document.Key) {
-	f.last[f.n%len(f.last)] = key
-	f.n++
-}
-
-// since says whether the document may have been among those after the first n.
-func (f *freed) since(n int, key document.Key) bool {
-	for ; n < f.n; n++ {
-		if f.n-n > len(f.last) || f.last[n%len(f.last)] == key {
-			return true
-		}
-	}
-	return false
-}
-
-// deletions tells a listing whether it was disturbed.
-type deletions struct {
-	n     int64     // begun or ended
-	until time.Time // one of unknown outcome can still arrive until then
-}
-
-// deleting counts the beginning or the end of a deletion in the index; doubt is until when one whose outcome is
-// unknown can still arrive.
-func (d *Dirty) deleting(doubt time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.deleted.n++
-	if doubt.After(d.deleted.until) {
-		d.deleted.until = doubt
-	}
-}
-
-// deletions returns the count, and whether none of unknown outcome can still arrive.
-func (d *Dirty) deletions() (n int64, settled bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.deleted.n, !time.Now().Before(d.deleted.until)
-}
-
-// deletionsSettle is when the last deletion of unknown outcome can no longer arrive, at least a second from now.
-func (d *Dirty) deletionsSettle() time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if soon := time.Now().Add(time.Second); d.deleted.until.Before(soon) {
-		return soon
-	}
-	return d.deleted.until
-}
-
 // See tells which transactions reads can see from now on.
 func (d *Dirty) See(s wal.Snapshot) {
 	d.mu.Lock()
@@ -368,13 +334,18 @@ func (d *Dirty) SetBehind(behind bool) {
 	d.behind = behind
 }
 
-// Take waits for at least one ready debt and claims up to n, or returns the context's error.
+// Take waits for at least one ready debt and claims up to n, or returns the context's error. Hints of rows that documents
+// show are not among them: see takeShown.
 func (d *Dirty) Take(ctx context.Context, n int) ([]Claim, error) {
+	return d.takeFrom(ctx, n, &d.live, &d.swept)
+}
+
+func (d *Dirty) takeFrom(ctx context.Context, n int, queues ...*queue) ([]Claim, error) {
 	for {
 		d.mu.Lock()
 		now := time.Now()
 		d.promote(now)
-		claims, next := d.take(n, now)
+		claims, next := d.take(n, now, queues)
 		if len(claims) > 0 {
 			d.mu.Unlock()
 			return claims, nil
@@ -389,8 +360,8 @@ func (d *Dirty) Take(ctx context.Context, n int) ([]Claim, error) {
 }
 
 // take claims what is ready; next is when something held becomes ready. d.mu is held.
-func (d *Dirty) take(n int, now time.Time) (claims []Claim, next time.Time) {
-	for _, q := range []*queue{&d.live, &d.swept} {
+func (d *Dirty) take(n int, now time.Time, queues []*queue) (claims []Claim, next time.Time) {
+	for _, q := range queues {
 		for len(claims) < n && q.head != nil {
 			one := q.head
 			if free := one.Since.Add(d.holdFor); d.behind && now.Before(free) && one.probe == "" {
@@ -401,11 +372,12 @@ func (d *Dirty) take(n int, now time.Time) (claims []Claim, next time.Time) {
 			}
 			q.remove(one)
 			one.state = claimed
+			d.inHand[one.Key] = one
 			one.after = aftermath{}
 			one.XIDs = d.unseen(one.XIDs)
 			claims = append(claims, Claim{
 				Key: one.Key, Strength: one.Strength, XIDs: append([]wal.XID(nil), one.XIDs...),
-				Since: one.Since, Tries: one.Tries, Probe: one.probe, debt: one, freed: d.freed.n,
+				Since: one.Since, Tries: one.Tries, Probe: one.probe, debt: one, older: one.older, freed: d.freed.n,
 			})
 			one.probe = ""
 		}
@@ -437,6 +409,7 @@ func (d *Dirty) settle(one *debt) bool {
 	}
 	if one.after.strength == 0 {
 		delete(d.debts, one.Key)
+		delete(d.inHand, one.Key)
 		if one.stored {
 			d.unsaved.pay(one.Key)
 		} else {
@@ -510,6 +483,23 @@ func (d *Dirty) Park(c Claim, reason string, blocker document.Key) {
 	d.announce()
 }
 
+// RetryParked marks parked documents: one of a collection, or all of it when id is empty, or all when both are. It
+// returns how many there were.
+func (d *Dirty) RetryParked(collection, id string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for key := range d.parked {
+		if (collection == "" || key.Collection == collection) && (id == "" || key.ID == id) {
+			d.mark(key, owed.Look, 0, time.Now(), false)
+			n++
+		}
+	}
+	d.unsaved.touched = d.unsaved.touched || n > 0
+	d.announce()
+	return n
+}
+
 // Freed marks the documents that were parked because blocker held a vector id they need.
 func (d *Dirty) Freed(blocker document.Key) {
 	d.mu.Lock()
@@ -541,6 +531,7 @@ func (d *Dirty) Block(c Claim, provider string) {
 		d.blocked[provider] = q
 	}
 	one.state = blocked
+	delete(d.inHand, one.Key)
 	q.push(one)
 }
 
@@ -569,8 +560,12 @@ func (d *Dirty) Unblock(provider string, n int) int {
 // enqueue makes a debt ready. d.mu is held.
 func (d *Dirty) enqueue(one *debt) {
 	one.state = ready
+	delete(d.inHand, one.Key)
 	q := &d.live
-	if one.swept {
+	switch {
+	case one.Key.Shown():
+		q = &d.shown
+	case one.swept:
 		q = &d.swept
 	}
 	// Whoever waits although the queue is not empty waits for its head, which is older.
@@ -588,6 +583,7 @@ func (d *Dirty) postpone(one *debt, until time.Time) {
 	one.after = aftermath{}
 	one.Due = until
 	one.state = later
+	delete(d.inHand, one.Key)
 	d.later.add(one)
 }
 

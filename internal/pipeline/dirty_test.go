@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,7 @@ func TestDirtyAgainstItsDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := pipeline.NewDirty(0)
 		marks := map[document.Key]int{}   // marks not yet answered for
+		proves := map[document.Key]bool{} // among them one that wants a prove
 		claims := []pipeline.Claim{}      // in hand
 		taken := map[document.Key]int{}   // marks that the claim in hand answers for
 		parked := map[document.Key]bool{} //
@@ -55,8 +57,10 @@ func TestDirtyAgainstItsDefinition(t *testing.T) {
 			delete(taken, c.Key)
 			if marks[c.Key] == 0 {
 				delete(marks, c.Key)
+				delete(proves, c.Key)
 				return false
 			}
+			delete(proves, c.Key) // the rest may be weaker, and nothing is lost if it is not
 			return true
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -71,11 +75,19 @@ func TestDirtyAgainstItsDefinition(t *testing.T) {
 				}
 				if rapid.Bool().Draw(t, "prove") {
 					m.Strength = owed.Prove
+					for _, k := range m.Keys {
+						proves[k] = taken[k] == 0 || proves[k]
+					}
 				}
 				d.Mark(m)
 			},
 			"take": func(t *rapid.T) {
-				for _, c := range poll(d, rapid.IntRange(1, 3).Draw(t, "n")) {
+				more := poll(d, rapid.IntRange(1, 3).Draw(t, "n"))
+				d.Merge(more, store)
+				for _, c := range more {
+					if proves[c.Key] && c.Strength != owed.Prove {
+						t.Fatalf("%v was claimed to look, and owes a prove", c.Key)
+					}
 					if _, twice := taken[c.Key]; twice {
 						t.Fatalf("%v was claimed twice", c.Key)
 					}
@@ -132,6 +144,10 @@ func TestDirtyAgainstItsDefinition(t *testing.T) {
 				happened, told := rapid.Bool().Draw(t, "happened"), rapid.Bool().Draw(t, "told")
 				if happened || told {
 					for _, one := range delta.Owe {
+						if row, ok := store[one.Key]; ok && one.Merge {
+							one.Strength = max(one.Strength, row.Strength)
+						}
+						one.Merge = false
 						store[one.Key] = one
 					}
 					for _, k := range delta.Paid {
@@ -158,10 +174,13 @@ func TestDirtyAgainstItsDefinition(t *testing.T) {
 				if got, want := sorted(shelf), sorted(parked); !slices.Equal(got, want) {
 					t.Fatalf("the store holds %v as parked, parked are %v", got, want)
 				}
+				if most := rapid.IntRange(0, 4).Draw(t, "most"); most > 0 {
+					d.Page(most, rowsOf(store))
+				}
 			},
 			"": func(t *rapid.T) {
 				s := d.Stats()
-				if s.Owed != len(marks) || s.Parked != len(parked) || s.Claimed != len(claims) {
+				if s.Owed != len(marks) && s.Paged == 0 || s.Parked != len(parked) || s.Claimed != len(claims) {
 					t.Fatalf("owed %d parked %d claimed %d, want %d %d %d", s.Owed, s.Parked, s.Claimed, len(marks), len(parked), len(claims))
 				}
 			},
@@ -172,15 +191,26 @@ func TestDirtyAgainstItsDefinition(t *testing.T) {
 		}
 		d.Unblock("index", -1)
 		left := sorted(marks)
-		var got []string
-		for _, c := range poll(d, 100) {
-			got = append(got, c.Key.String())
+		got := []string{}
+		for range 20 {
+			for _, c := range poll(d, 100) {
+				got = append(got, c.Key.String())
+			}
+			// A store that is up to date gives back what left memory.
+			for _, c := range got {
+				delete(store, key(c[2:]))
+			}
+			d.Page(100, rowsOf(store))
 		}
 		slices.Sort(got)
 		if !slices.Equal(got, left) {
 			t.Fatalf("claimable at the end are %v, owed %v", got, left)
 		}
 	})
+}
+
+func rowsOf(store map[document.Key]owed.Debt) []owed.Debt {
+	return slices.SortedFunc(maps.Values(store), func(a, b owed.Debt) int { return strings.Compare(a.Key.String(), b.Key.String()) })
 }
 
 func sorted[V any](m map[document.Key]V) []string {

@@ -11,6 +11,9 @@
 //	                     due  │  │ Unblock    Retry │  │  └──Park──▶ parked ──Mark──▶ owed:ready
 //	                     owed:later ◀──────────────-┘  └──Block──▶ owed:blocked (its provider is paused)
 //
+// A hint names only a row. If the row is below a document it is resolved into a mark of that document; if documents show
+// it (Key.Shown), it is spread: every one of them is marked, page by page, at the pace at which they are paid.
+//
 // Rooms: read (Dirty.Mark and the source's snapshot), reconcile (Reconciler), confirm (Saver). The one invariant:
 // every change committed since the slot exists is in the log after the saved checkpoint, or owed in the store, or in
 // the index. Limits: owed documents are kept in memory.

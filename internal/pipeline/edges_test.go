@@ -69,9 +69,12 @@ func TestRestoreOwedOrParked(t *testing.T) {
 }
 
 // saves is a store that tells of each save.
-type saves func(ctx context.Context, d owed.Delta) error
+type saves struct {
+	pipeline.Store
+	save func(ctx context.Context, d owed.Delta) error
+}
 
-func (s saves) Save(ctx context.Context, d owed.Delta) error { return s(ctx, d) }
+func (s saves) Save(ctx context.Context, d owed.Delta) error { return s.save(ctx, d) }
 
 // TestNoSaveAfterOneInDoubt: a save that failed may still arrive. One that came after it in the same epoch could be
 // undone by it.
@@ -83,7 +86,7 @@ func TestNoSaveAfterOneInDoubt(t *testing.T) {
 		n := 0
 		p := pipeline.New(pipeline.Config{
 			Source: me, Chunker: me, Embedder: me, Index: me, Ledger: me,
-			Store: saves(func(context.Context, owed.Delta) error { n++; return errNet }),
+			Store: saves{me, func(context.Context, owed.Delta) error { n++; return errNet }},
 			Saved: func(_ wal.LSN, err error) {
 				if err != nil {
 					cancel() // as the daemon does
@@ -108,10 +111,10 @@ func TestSaveIsNotGivenUp(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		p := pipeline.New(pipeline.Config{
 			Source: me, Chunker: me, Embedder: me, Index: me, Ledger: me,
-			Store: saves(func(saving context.Context, _ owed.Delta) error {
+			Store: saves{me, func(saving context.Context, _ owed.Delta) error {
 				cancel()
 				return sleep(saving, time.Second)
-			}),
+			}},
 		}, state)
 		p.Dirty.Mark(pipeline.Marks{Keys: []document.Key{key("1")}})
 		if err := p.Run(ctx); err != nil {

@@ -34,15 +34,18 @@ type Config struct {
 	Estimate func(ctx context.Context, collection string) int
 	Logger   *slog.Logger // nil discards
 
+	MaxOwed        int           // documents that owe, kept in memory; the rest stays in the store until there is room; 100,000
 	Readers        int           // batches read at once; 2
 	ReadDocuments  int           // in a read batch; 64
 	InFlight       int           // documents in hand at once; 512
+	HandBytes      int           // of their texts and vectors; 64 MiB
 	EmbedInputs    int           // texts in a request; 128
 	EmbedTokens    int           // tokens in a request; 250,000
 	EmbedFlights   int           // requests at once; 4
 	WriteDocuments int           // in an index write; 200
 	WriteVectors   int           // in an index write; 200
 	WriteFlights   int           // writes at once; 4
+	MetadataBytes  int           // of a vector, as JSON; beyond, the document is parked. 48 KiB
 	WriteTimeout   time.Duration // of one index request; 30 s. A write is in doubt for three times as long
 	Tick           time.Duration // between checkpoints; 1 s
 	ReadTimeout    time.Duration // of one read of the source and the ledger; 60 s
@@ -68,15 +71,18 @@ func (c Config) withDefaults() Config {
 			*d = otherwise
 		}
 	}
+	number(&c.MaxOwed, 100_000)
 	number(&c.Readers, 2)
 	number(&c.ReadDocuments, 64)
 	number(&c.InFlight, 512)
+	number(&c.HandBytes, 64<<20)
 	number(&c.EmbedInputs, 128)
 	number(&c.EmbedTokens, 250_000)
 	number(&c.EmbedFlights, 4)
 	number(&c.WriteDocuments, 200)
 	number(&c.WriteVectors, 200)
 	number(&c.WriteFlights, 4)
+	number(&c.MetadataBytes, 48<<10)
 	number(&c.SweepPage, 500)
 	number(&c.SweepRoom, 2000)
 	number(&c.ListPage, 1000)
@@ -131,9 +137,9 @@ func (r *Reconciler) observe(w *work, kind Kind) {
 	o := Outcome{Key: w.claim.Key, Kind: kind, Took: time.Since(w.claim.Since)}
 	if kind != Parked {
 		o.Written, o.Deleted = len(w.change.Write), len(w.change.Delete)
-		for _, one := range w.change.Write {
-			o.Tokens += one.Chunk.Tokens
-		}
+		w.mu.Lock()
+		o.Tokens = w.tokens
+		w.mu.Unlock()
 	}
 	r.log.Debug("document reconciled", "key", o.Key.String(), "outcome", kind.String(), "written", o.Written, "deleted", o.Deleted, "took", o.Took)
 	r.cfg.Observe(o)

@@ -18,6 +18,9 @@ type Source interface {
 	Read(ctx context.Context, keys []document.Key) ([]document.Document, wal.Snapshot, error)
 	// Resolve returns the document that each hint's row belongs to, in order; the zero Key where there is no such row.
 	Resolve(ctx context.Context, hints []document.Key) ([]document.Key, wal.Snapshot, error)
+	// Showing pages through the published documents that show a row now, which the hint names. An empty cursor begins, an
+	// empty next ends. What begins to show the row meanwhile may be missed: it has changed itself.
+	Showing(ctx context.Context, hint document.Key, cursor string, n int) (keys []document.Key, next string, snap wal.Snapshot, err error)
 	// Published pages through the published documents of a collection in the order of their ids. An empty cursor
 	// begins, an empty next ends.
 	Published(ctx context.Context, collection, cursor string, n int) (keys []document.Key, next string, snap wal.Snapshot, err error)
@@ -25,9 +28,10 @@ type Source interface {
 	Live(ctx context.Context, keys []document.Key) ([]bool, error)
 }
 
-// Chunker cuts an entry into the chunks it should have, in order, with their hashes. Pure and safe for concurrent use.
+// Chunker cuts an entry of a collection into the chunks it should have: numbered in order, with their hashes, and with
+// the namespace where the collection's vectors are. Pure and safe for concurrent use.
 type Chunker interface {
-	Split(e document.Entry) ([]document.Chunk, error)
+	Split(collection string, e document.Entry) ([]document.Chunk, error)
 	// Model is the id that the chunks' vectors carry.
 	Model() string
 }
@@ -39,7 +43,7 @@ type Embedder interface {
 	Embed(ctx context.Context, texts []string) ([][]float32, error)
 }
 
-// Index holds vectors by id. Safe for concurrent use. Errors are classified by package failure. A write that fails
+// Index holds vectors by id, the namespace included (document.Join). Safe for concurrent use. Errors are classified by package failure. A write that fails
 // without being rejected may have happened, or may still happen until its deadline.
 type Index interface {
 	Upsert(ctx context.Context, vectors []document.Vector) error
@@ -49,6 +53,14 @@ type Index interface {
 	// List pages through everything held. An empty cursor begins, an empty next ends. Vectors written or deleted
 	// meanwhile may be missed or repeated.
 	List(ctx context.Context, cursor string, n int) (page []document.Stored, next string, err error)
+}
+
+// Keeper is an Index that gives back the values it holds, so that a text which has only moved, or whose metadata alone
+// have changed, is not embedded again. Optional.
+type Keeper interface {
+	// Values returns the values held under those of ids that exist, each with what it was made of. It may leave out
+	// any: what is missing is embedded.
+	Values(ctx context.Context, ids []string) (map[string]document.Kept, error)
 }
 
 // Ledger is the durable list of the vectors that the index may hold, by document. It is never smaller than the index.
@@ -71,4 +83,11 @@ type Ledger interface {
 // Store makes a checkpoint durable: one transaction, all of it or nothing.
 type Store interface {
 	Save(ctx context.Context, delta owed.Delta) error
+	// Owed pages through the debts that are saved, in the order of their keys, after the given one; the zero Key begins.
+	// Fewer than n are the last.
+	Owed(ctx context.Context, after document.Key, n int) ([]owed.Debt, error)
+	// FindOwed returns the saved debts of keys.
+	FindOwed(ctx context.Context, keys []document.Key) (map[document.Key]owed.Debt, error)
+	// CountOwed returns how many debts are saved.
+	CountOwed(ctx context.Context) (int, error)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"payload-cdc/internal/document"
 	"payload-cdc/internal/failure"
@@ -22,11 +23,14 @@ type Reconciler struct {
 	cfg    Config
 	dirty  *Dirty
 	log    *slog.Logger
+	keeper Keeper // the index, if it gives values back; else nil
+	keeps  packer[piece]
 	embeds packer[piece]
 	writes packer[*work]
 	embed  *gate
 	index  *gate
 	slots  chan struct{} // one for each document in hand
+	hand   *semaphore.Weighted
 
 	fatalOnce sync.Once
 	fatal     chan error
@@ -42,10 +46,15 @@ type work struct {
 	doubt  time.Time // an older write could still arrive until then when the index was asked, or the ledger if it was not
 	unsure bool      // the ledger's lines are in doubt, or differ from the index: they have to be settled
 
+	kept []string // for change.Write: an id under which the index may hold the same text; empty when there is none
+
 	mu      sync.Mutex
 	vectors [][]float32 // for change.Write
 	missing int         // vectors still to come
+	tokens  int         // embedded
 	probing []*gate     // paused providers that this work was let through to
+	weight  int64       // of the hand, while it is taken
+	hand    *semaphore.Weighted
 	ended   bool
 }
 
@@ -60,12 +69,19 @@ func (w *work) close() bool {
 	for _, g := range w.probing {
 		g.release()
 	}
+	if w.weight > 0 {
+		w.hand.Release(w.weight)
+	}
 	return true
 }
 
 // admit says whether a work may use a provider now; if not, the work has been put down.
 func (r *Reconciler) admit(g *gate, w *work) bool {
 	w.mu.Lock()
+	if w.ended {
+		w.mu.Unlock()
+		return false // another of its texts failed
+	}
 	ok, probes := true, false
 	if !slices.Contains(w.probing, g) {
 		if ok, probes = g.admit(w.claim.Probe == g.provider); probes {
@@ -80,7 +96,7 @@ func (r *Reconciler) admit(g *gate, w *work) bool {
 	return ok
 }
 
-// piece is one text to embed.
+// piece is one text that needs its vector.
 type piece struct {
 	w *work
 	i int // index in w.change.Write
@@ -92,7 +108,14 @@ func newReconciler(cfg Config, dirty *Dirty) *Reconciler {
 		embed: newGate("embedding", dirty, cfg.Logger),
 		index: newGate("index", dirty, cfg.Logger),
 		slots: make(chan struct{}, cfg.InFlight),
+		hand:  semaphore.NewWeighted(int64(cfg.HandBytes)),
 		fatal: make(chan error, 1),
+	}
+	r.keeper, _ = cfg.Index.(Keeper)
+	r.keeps = packer[piece]{
+		most: cfg.WriteVectors, weight: cfg.WriteVectors, flights: cfg.WriteFlights,
+		weigh: func(piece) int { return 1 },
+		run:   r.reuse,
 	}
 	r.embeds = packer[piece]{
 		most: cfg.EmbedInputs, weight: cfg.EmbedTokens, flights: cfg.EmbedFlights,
@@ -121,6 +144,9 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	for range r.cfg.Readers {
 		readers.Go(func() { r.take(ctx, inHand) })
 	}
+	for range spreaders {
+		readers.Go(func() { r.spread(ctx) })
+	}
 	var err error
 	select {
 	case <-ctx.Done():
@@ -133,6 +159,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	timer := time.AfterFunc(r.cfg.Grace, abandon)
 	defer timer.Stop()
 	readers.Wait()
+	r.keeps.wait()
 	r.embeds.wait()
 	r.writes.wait()
 	r.embeds.wait() // a write never submits an embedding, but a late embedding submits a write
@@ -179,7 +206,7 @@ func (r *Reconciler) acquire(ctx context.Context) int {
 // batch works on claims that were taken together.
 func (r *Reconciler) batch(ctx context.Context, claims []Claim) {
 	var hints, documents []Claim
-	for _, c := range claims {
+	for _, c := range r.learn(ctx, claims) {
 		if c.Key.Hint() {
 			hints = append(hints, c)
 		} else {
@@ -212,9 +239,9 @@ func (r *Reconciler) resolve(ctx context.Context, hints []Claim) {
 			r.free(1)
 			continue
 		case owners[i] == document.Key{}:
-			r.dirty.Mark(Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection, Strength: c.Strength, Reason: "a nested row changed and is gone", Delay: r.cfg.Debounce}}})
+			r.dirty.Mark(Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection, Strength: c.Strength, Reason: "a nested row changed and is gone", Delay: r.cfg.Debounce}}, since: c.Since})
 		default:
-			r.dirty.Mark(Marks{Keys: []document.Key{owners[i]}, Strength: c.Strength})
+			r.dirty.Mark(Marks{Keys: []document.Key{owners[i]}, Strength: c.Strength, since: c.Since})
 		}
 		r.dirty.Settle(c)
 		r.free(1)
@@ -258,7 +285,7 @@ func (r *Reconciler) reconcile(ctx context.Context, claims []Claim) {
 			}
 		}
 		var err error
-		if w.want, err = r.split(documents[i]); err != nil {
+		if w.want, err = r.split(c.Key, documents[i].Entries); err != nil {
 			r.end(w, err, nil)
 			continue
 		}
@@ -266,8 +293,14 @@ func (r *Reconciler) reconcile(ctx context.Context, claims []Claim) {
 	}
 	works = r.prove(ctx, works)
 
-	var pieces []piece
+	var keeps, pieces []piece
 	var writes []*work
+	submit := func() {
+		r.keeps.submit(ctx, keeps...)
+		r.embeds.submit(ctx, pieces...)
+		r.writes.submit(ctx, writes...)
+		keeps, pieces, writes = nil, nil, nil
+	}
 	for _, w := range works {
 		w.change = Diff(w.claim.Key, w.want, w.held)
 		if len(w.change.Write)+len(w.change.Delete) == 0 {
@@ -278,184 +311,64 @@ func (r *Reconciler) reconcile(ctx context.Context, claims []Claim) {
 		if !r.admit(r.index, w) {
 			continue
 		}
-		switch {
-		case len(w.change.Write) == 0:
+		if len(w.change.Write) == 0 {
 			writes = append(writes, w)
-		case r.admit(r.embed, w):
-			w.vectors, w.missing = make([][]float32, len(w.change.Write)), len(w.change.Write)
-			for i := range w.change.Write {
+			continue
+		}
+		if !r.grasp(ctx, w, submit) {
+			continue
+		}
+		w.vectors, w.missing = make([][]float32, len(w.change.Write)), len(w.change.Write)
+		if r.findKept(w) < len(w.change.Write) && !r.admit(r.embed, w) {
+			continue
+		}
+		for i, id := range w.kept {
+			if id != "" {
+				keeps = append(keeps, piece{w, i})
+			} else {
 				pieces = append(pieces, piece{w, i})
 			}
 		}
 	}
-	r.embeds.submit(ctx, pieces...)
-	r.writes.submit(ctx, writes...)
+	submit()
+}
+
+// grasp takes as much of the hand as the work's texts and vectors will need, a giant all of it. While others have it, it
+// waits; before that, what was already collected is submitted, or they might be the others. false says that the work has
+// ended instead.
+func (r *Reconciler) grasp(ctx context.Context, w *work, submit func()) bool {
+	const each = 16 << 10 // a vector as numbers and as JSON
+	weight := 0
+	for _, one := range w.change.Write {
+		weight += each + len(one.Chunk.Text) + len(one.Chunk.Data)
+	}
+	w.hand, w.weight = r.hand, int64(min(weight, r.cfg.HandBytes))
+	if r.hand.TryAcquire(w.weight) {
+		return true
+	}
+	submit()
+	if err := r.hand.Acquire(ctx, w.weight); err != nil {
+		w.weight = 0
+		r.end(w, err, nil)
+		return false
+	}
+	return true
 }
 
 // split cuts a document into the chunks it should have.
-func (r *Reconciler) split(d document.Document) ([]document.Chunk, error) {
+func (r *Reconciler) split(key document.Key, entries []document.Entry) ([]document.Chunk, error) {
 	var want []document.Chunk
-	for _, e := range d.Entries {
-		chunks, err := r.cfg.Chunker.Split(e)
+	for _, e := range entries {
+		chunks, err := r.cfg.Chunker.Split(key.Collection, e)
 		if err != nil {
+			return nil, err
+		}
+		if err := r.describe(key, chunks); err != nil {
 			return nil, err
 		}
 		want = append(want, chunks...)
 	}
 	return want, nil
-}
-
-// prove asks the index what it really holds for the documents that owe a prove or whose ledger lines are in doubt. It
-// returns the works that can go on.
-func (r *Reconciler) prove(ctx context.Context, works []*work) []*work {
-	var ids []string
-	var asked []*work
-	rest := works[:0]
-	for _, w := range works {
-		if w.claim.Strength != owed.Prove && w.doubt.IsZero() {
-			rest = append(rest, w)
-			continue
-		}
-		if !r.admit(r.index, w) {
-			continue
-		}
-		ids = append(ids, w.ids()...)
-		asked = append(asked, w)
-	}
-	if len(asked) == 0 {
-		return rest
-	}
-	began := time.Now()
-	found, err := r.cfg.Index.Fetch(ctx, ids)
-	if err != nil && failure.Of(err).Class == failure.Permanent && len(asked) > 1 {
-		// One id spoils the question for all: find it.
-		half := len(asked) / 2
-		rest = append(rest, r.prove(ctx, asked[:half:half])...)
-		return append(rest, r.prove(ctx, asked[half:])...)
-	}
-	if err != nil {
-		r.failAll(r.index, asked, err)
-		return rest
-	}
-	r.index.answered()
-	stored := make(map[string]document.Metadata, len(found))
-	for _, s := range found {
-		stored[s.ID] = s.Metadata
-	}
-	for _, w := range asked {
-		w.proven(stored, began)
-	}
-	return append(rest, asked...)
-}
-
-// ids are all that the index may hold for the document or should.
-func (w *work) ids() []string {
-	ids := make([]string, 0, len(w.held)+len(w.want))
-	known := make(map[string]bool, len(w.held))
-	for _, h := range w.held {
-		known[h.ID] = true
-		ids = append(ids, h.ID)
-	}
-	for i, n := 0, 0; i < len(w.want); i++ {
-		if i > 0 && w.want[i].Locale != w.want[i-1].Locale {
-			n = 0
-		}
-		if id := VectorID(w.claim.Key, w.want[i].Locale, n); !known[id] {
-			ids = append(ids, id)
-		}
-		n++
-	}
-	return ids
-}
-
-// proven replaces what the ledger says by what the index holds; asked is when it was asked. A doubt that ended before
-// is settled by the answer. One that ended later, if only by the time the change was made, is not: the old write may
-// have arrived in between.
-func (w *work) proven(stored map[string]document.Metadata, asked time.Time) {
-	ledger := make(map[string]bool, len(w.before))
-	for _, h := range w.before {
-		ledger[h.ID] = true
-	}
-	counts := map[string]int{} // of chunks, by locale
-	for _, c := range w.want {
-		counts[c.Locale]++
-	}
-	held := make([]document.Held, 0, len(w.held))
-	for _, id := range w.ids() {
-		m, ok := stored[id]
-		ours := ok && m.Collection == w.claim.Key.Collection && m.DocID == w.claim.Key.ID
-		switch {
-		case ours && m.Chunk == 0 && m.Chunks != counts[m.Locale]:
-			// A late write of an older text can leave a first chunk whose own text is right and whose count is not.
-			held = append(held, document.Held{ID: id})
-		case ours:
-			held = append(held, document.Held{ID: id, Hash: m.Hash})
-		case ok && ledger[id]:
-			// It is ours by the ledger and carries another document's name: unknown content.
-			held = append(held, document.Held{ID: id})
-		}
-		if ours && !ledger[id] || !ok && ledger[id] {
-			w.unsure = true
-		}
-	}
-	if !w.doubt.IsZero() {
-		w.unsure = true
-		if !w.doubt.After(asked) {
-			w.doubt = time.Time{}
-		}
-	}
-	if !w.unsure {
-		for i, h := range w.before {
-			if i >= len(held) || held[i].ID != h.ID || held[i].Hash != h.Hash {
-				w.unsure = true
-				break
-			}
-		}
-	}
-	w.held = held
-}
-
-// unchanged ends a work that has nothing to write.
-func (r *Reconciler) unchanged(ctx context.Context, w *work) {
-	if w.unsure {
-		if err := r.cfg.Ledger.Settle(ctx, []owed.Holding{w.holding()}); err != nil {
-			r.letGo(w) // it may have been written down all the same
-			r.end(w, err, nil)
-			return
-		}
-	}
-	r.end(w, nil, nil)
-}
-
-// holding is what the index is known to hold once the change has been made.
-func (w *work) holding() owed.Holding {
-	doubt := w.doubt
-	h := owed.Holding{Key: w.claim.Key}
-	kept := make(map[string]bool, len(w.want))
-	for i, n := 0, 0; i < len(w.want); i++ {
-		if i > 0 && w.want[i].Locale != w.want[i-1].Locale {
-			n = 0
-		}
-		id := VectorID(w.claim.Key, w.want[i].Locale, n)
-		n++
-		kept[id] = true
-		h.Held = append(h.Held, document.Held{ID: id, Hash: w.want[i].Hash, Doubt: doubt})
-	}
-	for _, lines := range [][]document.Held{w.before, w.held} {
-		for _, line := range lines {
-			switch {
-			case kept[line.ID]:
-				continue
-			case doubt.IsZero():
-				h.Gone = append(h.Gone, line.ID)
-			default:
-				// What an older write can still bring back stays in the ledger until it no longer can.
-				h.Held = append(h.Held, document.Held{ID: line.ID, Doubt: doubt})
-			}
-			kept[line.ID] = true
-		}
-	}
-	return h
 }
 
 // sourceFailed returns claims whose batch could not be read. A permanent error is the fault of one document: halves
@@ -475,7 +388,7 @@ func (r *Reconciler) sourceFailed(ctx context.Context, claims []Claim, err error
 	}
 }
 
-// end ends a work exactly once: the one place where an error becomes a retry, a pause or a parked document.
+// end ends a work exactly once.
 func (r *Reconciler) end(w *work, err error, g *gate) {
 	if !w.close() {
 		return
@@ -485,6 +398,11 @@ func (r *Reconciler) end(w *work, err error, g *gate) {
 		r.settled(w)
 		return
 	}
+	r.failed(w, err, g)
+}
+
+// failed is the one place where an error becomes a retry, a pause or a parked document.
+func (r *Reconciler) failed(w *work, err error, g *gate) {
 	e := failure.Of(err)
 	switch {
 	case errors.Is(err, owed.ErrFenced):

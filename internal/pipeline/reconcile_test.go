@@ -20,6 +20,14 @@ import (
 // run starts a pipeline over a world without faults of its own, and stops it when the test ends.
 func run(t *testing.T, w *world, change func(*pipeline.Config)) *pipeline.Pipeline {
 	t.Helper()
+	p, stop := start(t, w, change)
+	t.Cleanup(stop)
+	return p
+}
+
+// start is run for a test that stops the pipeline itself.
+func start(t *testing.T, w *world, change func(*pipeline.Config)) (p *pipeline.Pipeline, stop func()) {
+	t.Helper()
 	w.fresh = false
 	me, state := w.claim()
 	cfg := pipeline.Config{
@@ -29,17 +37,16 @@ func run(t *testing.T, w *world, change func(*pipeline.Config)) *pipeline.Pipeli
 	if change != nil {
 		change(&cfg)
 	}
-	p := pipeline.New(cfg, state)
+	p = pipeline.New(cfg, state)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	t.Cleanup(func() {
+	return p, func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("the pipeline ended with %v", err)
 		}
-	})
-	return p
+	}
 }
 
 // edit commits one document and marks it, as reading the log does.

@@ -23,6 +23,8 @@ type Saver struct {
 	saved  wal.LSN
 	at     time.Time // of the last save
 	failed error     // of the last save; nil when it was saved
+
+	counted time.Time // the store's debts, last
 }
 
 func newSaver(cfg Config, dirty *Dirty) *Saver {
@@ -59,6 +61,7 @@ func (s *Saver) Run(ctx context.Context) error {
 		if err := s.save(ctx, asked); errors.Is(err, owed.ErrFenced) {
 			return err
 		}
+		s.page(ctx)
 	}
 }
 

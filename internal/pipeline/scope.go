@@ -177,8 +177,8 @@ func (d *Dirty) lookAgain(s owed.Sweep) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	for key, one := range d.debts {
-		if one.state == claimed && key.Collection == s.Collection {
+	for key := range d.inHand {
+		if key.Collection == s.Collection && !key.Shown() {
 			d.mark(key, s.Strength, 0, now, true)
 		}
 	}

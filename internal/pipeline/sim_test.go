@@ -52,6 +52,9 @@ func simulate(t *testing.T, seed uint64, log io.Writer) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(seed)
 		w.faults = true
+		if w.random.IntN(2) == 0 {
+			w.few = 4 + w.random.IntN(8)
+		}
 		logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		populate(w)
 
@@ -69,8 +72,9 @@ func simulate(t *testing.T, seed uint64, log io.Writer) {
 func populate(w *world) {
 	for n := range 15 {
 		c := []string{"a", "b"}[n%2]
-		w.commit(map[document.Key]version{{Collection: c, ID: fmt.Sprint("d", n)}: {published: n%3 > 0, text: words(w)}}, 0, false)
+		w.commit(map[document.Key]version{{Collection: c, ID: fmt.Sprint("d", n)}: {published: n%3 > 0, text: words(w), shows: []string{"r1", "r2"}[n%2]}}, 0, false)
 	}
+	w.commitRow("r2", words(w), 0)
 	for n := range 8 {
 		id := fmt.Sprint("b-old", n)
 		w.vectors[id] = document.Vector{ID: id, Metadata: document.Metadata{DocID: fmt.Sprint("old", n), Collection: "b"}, Data: "left behind"}
@@ -113,6 +117,10 @@ func live(t *testing.T, w *world, logger *slog.Logger, last bool) {
 		every = 7 * time.Second
 	}
 	freeze := !last && w.random.IntN(4) == 0
+	if w.random.IntN(4) == 0 {
+		me.space = []string{"", "n", "m"}[w.random.IntN(3)] // it was configured anew
+	}
+	moved := me.space != w.space
 	w.mu.Unlock()
 	ctx, cancel := context.WithCancel(t.Context())
 	end := cancel
@@ -130,11 +138,13 @@ func live(t *testing.T, w *world, logger *slog.Logger, last bool) {
 			}
 		},
 		WriteTimeout: writeTimeout, SweepEvery: every, SweepPage: 4, ListPage: 5, SweepRoom: 6, ReadDocuments: 4,
-		InFlight: 16, EmbedInputs: 3, WriteDocuments: 4, WriteVectors: 7, Debounce: time.Second, HoldFor: time.Second,
-		IdleEvery: 5 * time.Second, Grace: 3 * time.Second,
+		InFlight: 16, HandBytes: 100 << 10, EmbedInputs: 3, WriteDocuments: 4, WriteVectors: 7, Debounce: time.Second, HoldFor: time.Second,
+		IdleEvery: 5 * time.Second, Grace: 3 * time.Second, MaxOwed: w.few,
 	}, state)
 	if state.Fresh {
 		p.Dirty.Sweep(pipeline.SweepMark{Strength: owed.Prove, Reason: "first start"})
+	} else if moved {
+		p.Dirty.Sweep(pipeline.SweepMark{Collection: "b", Reason: "another namespace"})
 	}
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
@@ -212,12 +222,18 @@ func feed(ctx context.Context, w *world, p *pipeline.Pipeline, from wal.LSN) {
 				m.Sweeps = append(m.Sweeps, pipeline.SweepMark{Collection: c, Reason: "child DELETE", Delay: p.Debounce(), Force: next.force})
 			}
 			p.Dirty.Mark(m)
+			_ = p.MakeRoom(ctx) // as for the saver: what is not saved is saved again
 			from = next.lsn
 		}
 		if sleep(ctx, pause) != nil {
 			return
 		}
 	}
+}
+
+// row picks one of the rows that documents show, or none. w.mu is held.
+func (w *world) row() string {
+	return []string{"", "r1", "r2", "r2"}[w.random.IntN(4)]
 }
 
 // rivals are two documents that want the same vector ids.
@@ -240,6 +256,10 @@ func disturb(w *world) {
 			keys = append(keys, rivals[w.random.IntN(len(rivals))])
 		}
 		truncated := w.random.IntN(120) == 0
+		row := ""
+		if w.random.IntN(5) == 0 {
+			row = w.row()
+		}
 		var hide time.Duration
 		if w.random.IntN(6) == 0 {
 			hide = time.Duration(w.random.IntN(3000)) * time.Millisecond
@@ -261,10 +281,21 @@ func disturb(w *world) {
 		for _, key := range keys {
 			text := words(w)
 			w.mu.Lock()
-			changes[key] = version{published: w.random.IntN(4) > 0, text: text}
+			v := version{published: w.random.IntN(4) > 0, text: text, extra: w.random.IntN(3), shows: w.row()}
+			if before := w.current(key); before.published && w.random.IntN(2) == 0 {
+				v.text = before.text // other metadata alone
+				if first, _, _ := strings.Cut(text, " "); w.random.IntN(3) > 0 && len(before.text) < 30 {
+					v.text = first + " " + before.text // and a section before the others
+				}
+			}
+			changes[key] = v
 			w.mu.Unlock()
 		}
-		w.commit(changes, hide, hint)
+		if row != "" {
+			w.commitRow(row, words(w), hide)
+		} else {
+			w.commit(changes, hide, hint)
+		}
 		if truncated {
 			w.truncate("b")
 		}
@@ -297,7 +328,7 @@ func check(t *testing.T, w *world) {
 	got := map[string]string{}
 	for id, v := range w.vectors {
 		if id != "else" {
-			got[id] = v.Data
+			got[id] = told(v)
 		}
 	}
 	want := w.expected()
@@ -371,11 +402,8 @@ func checkSaved(t *testing.T, w *world) {
 	swept := map[string]bool{}
 	for _, tx := range w.log {
 		if tx.lsn > w.position {
-			for _, key := range tx.keys {
-				named[key] = true
-			}
-			for _, key := range tx.hints {
-				named[document.Key{Collection: key.Collection, ID: strings.TrimPrefix(key.ID, "row-")}] = true
+			for _, key := range append(slices.Clone(tx.keys), tx.hints...) {
+				w.named(key, named)
 			}
 			for _, c := range tx.sweeps {
 				swept[c] = true
@@ -383,7 +411,7 @@ func checkSaved(t *testing.T, w *world) {
 		}
 	}
 	for key := range w.debts {
-		named[document.Key{Collection: key.Collection, ID: strings.TrimPrefix(key.ID, "row-")}] = true
+		w.named(key, named)
 	}
 	for key := range w.parked {
 		named[key] = true
@@ -408,12 +436,13 @@ func checkSaved(t *testing.T, w *world) {
 		if named[key] || swept[key.Collection] || id == "else" || w.refuses(id) {
 			continue
 		}
-		if text, ok := want[id]; !ok || text != v.Data {
-			t.Errorf("at LSN %v the index holds %q under %s, want %q, and nothing is owed for it", w.position, v.Data, id, text)
+		if text, ok := want[id]; !ok || text != told(v) {
+			t.Errorf("at LSN %v the index holds %q under %s, want %q, and nothing is owed for it", w.position, told(v), id, text)
 		}
 	}
 	for id, text := range want {
-		c, rest, _ := strings.Cut(id, "-")
+		_, name := document.SplitID(id)
+		c, rest, _ := strings.Cut(name, "-")
 		rest, _, _ = strings.Cut(rest, "#")
 		if rest == "x-1" && (named[rivals[1]] || swept[rivals[1].Collection]) {
 			continue // either of them
@@ -421,7 +450,7 @@ func checkSaved(t *testing.T, w *world) {
 		if named[document.Key{Collection: c, ID: rest}] || swept[c] {
 			continue
 		}
-		if v, ok := w.vectors[id]; !ok || v.Data != text {
+		if v, ok := w.vectors[id]; !ok || told(v) != text {
 			t.Errorf("at LSN %v the index lacks %s %q, and nothing is owed for it", w.position, id, text)
 		}
 	}

@@ -28,10 +28,14 @@ type world struct {
 
 	// The source: versions of documents in commit order, and the log of what touched them.
 	versions map[document.Key][]version
+	rows     map[string][]version // shown by documents: their text is part of those documents' text
 	log      []transaction
 	nextXID  wal.XID
 	hidden   map[wal.XID]bool // committed and streamed, not yet visible to other sessions
 	poison   map[document.Key]bool
+
+	// The namespace of collection b, as its owner last saved that it is.
+	space string
 
 	// The index, and the writes on their way to it.
 	vectors   map[string]document.Vector
@@ -42,6 +46,8 @@ type world struct {
 	cursed    document.Key // a document whose vectors and ids the index refuses
 	embedDown time.Time
 	embedded  int
+	few       int // debts that fit into memory; zero is all
+	reused    int // values given back
 
 	// Instances that were replaced and are still alive: what ends each.
 	frozen []func()
@@ -60,6 +66,8 @@ type version struct {
 	xid       wal.XID
 	published bool
 	text      string
+	extra     int    // in the metadata, unless zero
+	shows     string // a row of rows, or none
 }
 
 type transaction struct {
@@ -83,7 +91,7 @@ const writeTimeout = 2 * time.Second
 func newWorld(seed uint64) *world {
 	return &world{
 		random:   rand.New(rand.NewPCG(seed, 1)),
-		versions: map[document.Key][]version{}, nextXID: 1000, hidden: map[wal.XID]bool{}, poison: map[document.Key]bool{},
+		versions: map[document.Key][]version{}, rows: map[string][]version{}, nextXID: 1000, hidden: map[wal.XID]bool{}, poison: map[document.Key]bool{},
 		vectors: map[string]document.Vector{},
 		fresh:   true, debts: map[document.Key]owed.Debt{}, sweeps: map[string]owed.Sweep{}, parked: map[document.Key]owed.Parked{},
 		ledger: map[string]line{},
@@ -112,6 +120,23 @@ func (w *world) commit(changes map[document.Key]version, hide time.Duration, hin
 		default:
 			tx.keys = append(tx.keys, key)
 		}
+	}
+	w.append(tx, hide)
+}
+
+// commitRow changes a row that documents show, and none of them.
+func (w *world) commitRow(row, text string, hide time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.rows[row]); n > 0 && w.hidden[w.rows[row][n-1].xid] {
+		return // still locked by the hidden transaction
+	}
+	xid := w.nextXID
+	w.nextXID++
+	w.rows[row] = append(w.rows[row], version{xid: xid, text: text})
+	tx := transaction{xid: xid, lsn: wal.LSN(len(w.log)+1) * 100}
+	for _, c := range []string{"a", "a-x", "b"} {
+		tx.hints = append(tx.hints, document.Key{Collection: c, ID: row, Via: "*rows"})
 	}
 	w.append(tx, hide)
 }
@@ -151,14 +176,37 @@ func (w *world) append(tx transaction, hide time.Duration) {
 
 func compareKeys(a, b document.Key) int { return strings.Compare(a.String(), b.String()) }
 
-// current is the newest version of a document that a snapshot taken now can see. w.mu is held.
+// current is the newest version of a document that a snapshot taken now can see, with the text of the row that it shows.
+// w.mu is held.
 func (w *world) current(key document.Key) version {
-	for _, v := range slices.Backward(w.versions[key]) {
+	v := w.seen(w.versions[key])
+	if v.shows != "" {
+		v.text += " " + w.seen(w.rows[v.shows]).text
+	}
+	return v
+}
+
+func (w *world) seen(versions []version) version {
+	for _, v := range slices.Backward(versions) {
 		if !w.hidden[v.xid] {
 			return v
 		}
 	}
 	return version{}
+}
+
+// named adds the documents that a key names: itself, the one that a hint's row belongs to, or those that show its row.
+// w.mu is held.
+func (w *world) named(key document.Key, names map[document.Key]bool) {
+	if !key.Shown() {
+		names[document.Key{Collection: key.Collection, ID: strings.TrimPrefix(key.ID, "row-")}] = true
+		return
+	}
+	for other := range w.versions {
+		if other.Collection == key.Collection && w.current(other).shows == key.ID {
+			names[other] = true
+		}
+	}
 }
 
 func (w *world) snapshot() wal.Snapshot {
@@ -187,10 +235,24 @@ func (w *world) expected() map[string]string {
 			if i > 0 {
 				id = fmt.Sprintf("%s#%d", id, i)
 			}
+			if key.Collection == "b" {
+				id = document.Join(w.space, id)
+			}
+			if v.extra > 0 {
+				c = fmt.Sprint(c, " and ", v.extra)
+			}
 			want[id] = c
 		}
 	}
 	return want
+}
+
+// told is what a vector tells its readers: its text and the extra metadata.
+func told(v document.Vector) string {
+	if n, ok := v.Metadata.Extra["n"]; ok {
+		return fmt.Sprint(v.Data, " and ", n)
+	}
+	return v.Data
 }
 
 func (w *world) savedPosition() wal.LSN {
@@ -207,6 +269,7 @@ func splitText(text string) []string { return strings.Fields(text) }
 type incarnation struct {
 	w     *world
 	epoch int64
+	space string // the namespace of collection b, by this one's configuration
 	dead  bool
 }
 
@@ -221,22 +284,29 @@ func (w *world) claim() (*incarnation, owed.State) {
 	defer w.mu.Unlock()
 	w.epoch++
 	s := owed.State{Fresh: w.fresh, Epoch: w.epoch, Position: wal.Position{LSN: w.position}}
-	debts := maps.Clone(w.debts)
+	debts, doubted := maps.Clone(w.debts), map[document.Key]bool{}
 	for _, l := range w.ledger {
 		if l.doubt.IsZero() {
 			continue
 		}
 		d, ok := debts[l.key]
 		if !ok {
-			d = owed.Debt{Key: l.key, Since: time.Now(), Due: l.doubt, Version: 1}
+			d = owed.Debt{Key: l.key, Since: time.Now(), Due: l.doubt, Version: 1, Merge: true}
 		}
 		d.Strength = owed.Prove
 		debts[l.key] = d
+		doubted[l.key] = true
 	}
-	s.Debts = slices.Collect(maps.Values(debts))
+	for key, d := range debts {
+		if _, saved := w.debts[key]; saved && w.few > 0 && !doubted[key] && len(s.Debts) >= w.few {
+			s.Paged++ // left in the store
+			continue
+		}
+		s.Debts = append(s.Debts, d)
+	}
 	s.Sweeps = slices.Collect(maps.Values(w.sweeps))
 	s.Parked = slices.Collect(maps.Values(w.parked))
-	return &incarnation{w: w, epoch: w.epoch}, s
+	return &incarnation{w: w, epoch: w.epoch, space: w.space}, s
 }
 
 // flaky decides the fate of one call: whether it happens, and what the caller hears.
@@ -264,7 +334,11 @@ func (i *incarnation) Read(_ context.Context, keys []document.Key) ([]document.D
 	for n, key := range keys {
 		docs[n].Key = key
 		if v := i.w.current(key); v.published {
-			docs[n].Entries = []document.Entry{{Title: key.String(), Blocks: []document.Block{{Text: v.text}}}}
+			e := document.Entry{Title: key.String(), Blocks: []document.Block{{Text: v.text}}}
+			if v.extra > 0 {
+				e.Extra = map[string]any{"n": v.extra}
+			}
+			docs[n].Entries = []document.Entry{e}
 		}
 	}
 	return docs, i.w.snapshot(), nil
@@ -287,6 +361,37 @@ func (i *incarnation) Resolve(_ context.Context, hints []document.Key) ([]docume
 		}
 	}
 	return owners, i.w.snapshot(), nil
+}
+
+func (i *incarnation) Showing(ctx context.Context, hint document.Key, cursor string, n int) ([]document.Key, string, wal.Snapshot, error) {
+	w := i.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if i.dead {
+		return nil, "", wal.Snapshot{}, errDead
+	}
+	if _, err := w.flaky(0.02); err != nil {
+		return nil, "", wal.Snapshot{}, err
+	}
+	var page []document.Key
+	next := ""
+	for _, key := range slices.SortedFunc(maps.Keys(w.versions), compareKeys) {
+		if v := w.current(key); key.Collection == hint.Collection && key.ID > cursor && v.published && v.shows == hint.ID {
+			if len(page) == n {
+				next = page[n-1].ID
+				break
+			}
+			page = append(page, key)
+		}
+	}
+	snapshot, answer := w.snapshot(), time.Duration(0)
+	if w.faults {
+		answer = time.Duration(w.random.IntN(200)) * time.Millisecond
+	}
+	w.mu.Unlock()
+	err := sleep(ctx, answer) // it is as old as the answer of a server
+	w.mu.Lock()
+	return page, next, snapshot, err
 }
 
 func (i *incarnation) Published(_ context.Context, collection, cursor string, n int) ([]document.Key, string, wal.Snapshot, error) {
@@ -330,10 +435,14 @@ func (i *incarnation) Live(_ context.Context, keys []document.Key) ([]bool, erro
 
 func (i *incarnation) Model() string { return "sim" }
 
-func (i *incarnation) Split(e document.Entry) ([]document.Chunk, error) {
+func (i *incarnation) Split(collection string, e document.Entry) ([]document.Chunk, error) {
 	var chunks []document.Chunk
 	for n, word := range splitText(e.Blocks[0].Text) {
-		chunks = append(chunks, document.Chunk{Number: n, Title: e.Title, Text: e.Title + " " + word, Data: word, Hash: "h-" + word, Tokens: 2})
+		c := document.Chunk{Number: n, Title: e.Title, Text: e.Title + " " + word, Data: word, Hash: "h-" + word, Tokens: 2, Extra: e.Extra}
+		if collection == "b" {
+			c.Namespace = i.space
+		}
+		chunks = append(chunks, c)
 	}
 	return chunks, nil
 }
@@ -399,6 +508,7 @@ var errRefused = &failure.Error{Class: failure.Permanent, Rejected: true, Err: e
 
 // refuses says whether the index refuses all that names the id. w.mu is held.
 func (w *world) refuses(id string) bool {
+	_, id = document.SplitID(id)
 	base, _, _ := strings.Cut(id, "#")
 	return w.cursed.ID != "" && base == w.cursed.Collection+"-"+w.cursed.ID
 }
@@ -499,10 +609,41 @@ func (i *incarnation) Fetch(_ context.Context, ids []string) ([]document.Stored,
 	var found []document.Stored
 	for _, id := range ids {
 		if v, ok := i.w.vectors[id]; ok {
-			found = append(found, document.Stored{ID: id, Metadata: v.Metadata})
+			found = append(found, stored(v))
 		}
 	}
 	return found, nil
+}
+
+// stored is a vector as it is answered: metadata that are not ours are not read back.
+func stored(v document.Vector) document.Stored {
+	v.Metadata.Extra = nil
+	return document.Stored{ID: v.ID, Metadata: v.Metadata}
+}
+
+func (i *incarnation) Values(_ context.Context, ids []string) (map[string]document.Kept, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, errDead
+	}
+	if _, err := i.w.flaky(0.05); err != nil {
+		return nil, err
+	}
+	if err := i.w.down(); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(ids, i.w.refuses) {
+		return nil, errRefused
+	}
+	kept := map[string]document.Kept{}
+	for _, id := range ids {
+		if v, ok := i.w.vectors[id]; ok {
+			kept[id] = document.Kept{Values: v.Values, Hash: v.Metadata.Hash, Model: v.Metadata.Model}
+			i.w.reused++
+		}
+	}
+	return kept, nil
 }
 
 // List's cursor is a position, as Upstash's is: a vector deleted meanwhile makes it skip another.
@@ -530,7 +671,7 @@ func (i *incarnation) List(ctx context.Context, cursor string, n int) ([]documen
 	}
 	var page []document.Stored
 	for _, id := range ids {
-		page = append(page, document.Stored{ID: id, Metadata: i.w.vectors[id].Metadata})
+		page = append(page, stored(i.w.vectors[id]))
 	}
 	return page, next, nil
 }
@@ -646,12 +787,59 @@ func (i *incarnation) Documents(_ context.Context, collection, cursor string, n 
 	return keys, "", nil
 }
 
+func (i *incarnation) Owed(_ context.Context, after document.Key, n int) ([]owed.Debt, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, errDead
+	}
+	if _, err := i.w.flaky(0.05); err != nil {
+		return nil, err
+	}
+	var page []owed.Debt
+	for _, key := range slices.SortedFunc(maps.Keys(i.w.debts), compareKeys) {
+		if compareKeys(key, after) > 0 && len(page) < n {
+			page = append(page, i.w.debts[key])
+		}
+	}
+	return page, nil
+}
+
+func (i *incarnation) FindOwed(_ context.Context, keys []document.Key) (map[document.Key]owed.Debt, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	if i.dead {
+		return nil, errDead
+	}
+	if _, err := i.w.flaky(0.05); err != nil {
+		return nil, err
+	}
+	found := map[document.Key]owed.Debt{}
+	for _, key := range keys {
+		if d, ok := i.w.debts[key]; ok {
+			found[key] = d
+		}
+	}
+	return found, nil
+}
+
+func (i *incarnation) CountOwed(context.Context) (int, error) {
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	return len(i.w.debts), nil
+}
+
 func (i *incarnation) Save(_ context.Context, d owed.Delta) error {
 	return i.durable(func() {
 		w := i.w
-		w.fresh = false
+		w.fresh, w.space = false, i.space
 		w.position = max(w.position, d.LSN)
 		for _, one := range d.Owe {
+			if row, ok := w.debts[one.Key]; ok && one.Merge {
+				one.Strength = max(one.Strength, row.Strength)
+				one.XIDs = append(one.XIDs, row.XIDs...)
+			}
+			one.Merge = false
 			w.debts[one.Key] = one
 		}
 		for _, key := range d.Paid {

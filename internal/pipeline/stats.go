@@ -14,6 +14,7 @@ type Stats struct {
 	Read         wal.LSN   // end of the last transaction read
 	CommitAt     time.Time // when it committed, by the server's clock
 	Owed         int
+	Paged        int       // of them, those that wait in the store for room in memory; at most, for some may be in both
 	Oldest       time.Time // of the oldest debt, scheduled ones aside; zero when nothing is owed
 	Claimed      int
 	Parked       int
@@ -42,7 +43,7 @@ func (d *Dirty) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	s := Stats{Read: d.read, CommitAt: d.commitAt, Owed: len(d.debts), Parked: len(d.parked), ByCollection: map[string]Owing{}}
+	s := Stats{Read: d.read, CommitAt: d.commitAt, Owed: len(d.debts) + d.paging.rows, Paged: d.paging.rows, Parked: len(d.parked), ByCollection: map[string]Owing{}}
 	for key, one := range d.debts {
 		if s.Oldest.IsZero() || one.Since.Before(s.Oldest) {
 			s.Oldest = one.Since
@@ -75,13 +76,16 @@ func (d *Dirty) ReadTo() wal.LSN {
 	return d.read
 }
 
-// OwedSince says whether anything that was marked at or before t is still owed, sweeps included. Held sweeps and
-// parked documents wait for a person and do not count.
+// OwedSince says whether anything that was marked at or before t is still owed, sweeps included, and the documents that
+// one has marked since: it may have been owed before. Held sweeps and parked documents wait for a person and do not count.
 func (d *Dirty) OwedSince(t time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.paging.rows > 0 {
+		return true
+	}
 	for _, one := range d.debts {
-		if !one.Since.After(t) {
+		if one.older || one.swept || !one.Since.After(t) {
 			return true
 		}
 	}
@@ -91,17 +95,6 @@ func (d *Dirty) OwedSince(t time.Time) bool {
 		}
 	}
 	return false
-}
-
-// Parked lists the documents set aside, in no order.
-func (d *Dirty) Parked() []owed.Parked {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	list := make([]owed.Parked, 0, len(d.parked))
-	for _, p := range d.parked {
-		list = append(list, p)
-	}
-	return list
 }
 
 // waiting counts the debts that wait for a provider.

@@ -206,7 +206,7 @@ func (s *Sweeper) listOnce(ctx context.Context, collection string, p *progress) 
 				at[key] = i
 				found = append(found, owed.Holding{Key: key})
 			}
-			found[i].Held = append(found[i].Held, document.Held{ID: v.ID, Hash: v.Metadata.Hash})
+			found[i].Held = append(found[i].Held, document.Held{ID: v.ID, Hash: hashHeld(v.Metadata)})
 		}
 		if len(found) > 0 {
 			if err := s.cfg.Ledger.Adopt(ctx, found); err != nil {

@@ -58,6 +58,7 @@ func (d *Dirty) Capture() (delta owed.Delta, worth bool) {
 		// From here on the store may have its row, whatever becomes of the save.
 		one.stored = true
 		saved := one.Debt
+		saved.Merge = one.older
 		saved.XIDs = slices.Clone(d.unseen(one.XIDs))
 		delta.Owe = append(delta.Owe, saved)
 	}

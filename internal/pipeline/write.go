@@ -11,6 +11,13 @@ import (
 
 // embedBatch turns a packed request's texts into vectors. Works whose last vector has come go on to the index.
 func (r *Reconciler) embedBatch(ctx context.Context, batch []piece) {
+	if live := living(batch); len(live) > 0 {
+		r.embedPieces(ctx, live)
+	}
+}
+
+// living are the pieces whose work has not ended meanwhile.
+func living(batch []piece) []piece {
 	live := batch[:0]
 	for _, p := range batch {
 		p.w.mu.Lock()
@@ -19,10 +26,28 @@ func (r *Reconciler) embedBatch(ctx context.Context, batch []piece) {
 		}
 		p.w.mu.Unlock()
 	}
-	if len(live) == 0 {
-		return
+	return live
+}
+
+// worksOf are the works of a batch, each once. The pieces of a work stand together.
+func worksOf(batch []piece) []*work {
+	works := make([]*work, 0, len(batch))
+	for i, p := range batch {
+		if i == 0 || p.w != batch[i-1].w {
+			works = append(works, p.w)
+		}
 	}
-	r.embedPieces(ctx, live)
+	return works
+}
+
+// fill gives a piece its values, and says whether that was the last its work waited for.
+func (p piece) fill(values []float32, tokens int) (complete bool) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	p.w.vectors[p.i] = values
+	p.w.tokens += tokens
+	p.w.missing--
+	return p.w.missing == 0 && !p.w.ended
 }
 
 func (r *Reconciler) embedPieces(ctx context.Context, batch []piece) {
@@ -39,25 +64,15 @@ func (r *Reconciler) embedPieces(ctx context.Context, batch []piece) {
 			r.embedPieces(ctx, batch[len(batch)/2:])
 			return
 		}
-		works := make([]*work, 0, len(batch))
-		for i, p := range batch {
-			if i == 0 || p.w != batch[i-1].w {
-				works = append(works, p.w)
-			}
-		}
-		r.failAll(r.embed, works, err)
+		r.failAll(r.embed, worksOf(batch), err)
 		return
 	}
 	r.embed.passed()
 	var complete []*work
 	for i, p := range batch {
-		p.w.mu.Lock()
-		p.w.vectors[p.i] = vectors[i]
-		p.w.missing--
-		if p.w.missing == 0 && !p.w.ended {
+		if p.fill(vectors[i], p.w.change.Write[p.i].Chunk.Tokens) {
 			complete = append(complete, p.w)
 		}
-		p.w.mu.Unlock()
 	}
 	r.writes.submit(ctx, complete...)
 }
@@ -151,7 +166,7 @@ func (r *Reconciler) collide(w *work, c owed.Conflict) {
 	if !w.close() {
 		return
 	}
-	reason := "its vector id " + c.VectorID + " is held by " + c.Owner.String() + "; rename one of the two"
+	reason := "its vector id " + document.PrintID(c.VectorID) + " is held by " + c.Owner.String() + "; rename one of the two"
 	r.log.Error("document parked", "key", c.Key.String(), "reason", reason)
 	r.dirty.Park(w.claim, reason, c.Owner)
 	r.observe(w, Parked)

@@ -65,6 +65,31 @@ var mutants = []mutant{
 		run: "TestDirty",
 	},
 	{
+		name: "a debt leaves memory before it is saved", file: "internal/pipeline/paging.go",
+		old: "one.stored && !unsaved && !one.swept", new: "(one.stored || unsaved) && !one.swept",
+		run: "TestDirty|TestSimulation", flags: simulation,
+	},
+	{
+		name: "what the saved row says is not learnt", file: "internal/pipeline/paging.go",
+		old: "ok && one.older {", new: "ok && false {",
+		run: "TestDirty|TestSimulation", flags: simulation,
+	},
+	{
+		name: "a round ends although debts left memory during it", file: "internal/pipeline/paging.go",
+		old: "		if !d.paging.evicted {\n", new: "		if true {\n",
+		run: "TestDirty|TestSimulation", flags: simulation,
+	},
+	{
+		name: "a debt that only the ledger's doubt knows leaves memory", file: "internal/pipeline/dirty.go",
+		old: "			d.unsaved.owe(saved.Key) // only", new: "			// only",
+		run: "TestSimulation", flags: []string{"-seeds", "4000"},
+	},
+	{
+		name: "a newer debt makes the saved one weaker", file: "internal/pipeline/unsaved.go",
+		old: "		saved.Merge = one.older\n", new: "		saved.Merge = false\n",
+		run: "TestDirty|TestSimulation", flags: simulation,
+	},
+	{
 		name: "doubt in the ledger ignored", file: "internal/pipeline/reconcile.go",
 		old: "			if h.Doubt.After(w.doubt) {\n", new: "			if false {\n",
 		run: "TestSimulation", flags: simulation,
@@ -75,7 +100,7 @@ var mutants = []mutant{
 		run: "TestSimulation", flags: simulation,
 	},
 	{
-		name: "ledger forgets what a late write can bring back", file: "internal/pipeline/reconcile.go",
+		name: "ledger forgets what a late write can bring back", file: "internal/pipeline/prove.go",
 		old: "			case doubt.IsZero():\n", new: "			case true:\n",
 		run: "TestSimulation", flags: simulation,
 	},
@@ -85,19 +110,49 @@ var mutants = []mutant{
 		run: "TestSimulation", flags: simulation,
 	},
 	{
-		name: "a proven count is not compared", file: "internal/pipeline/reconcile.go",
+		name: "a proven count is not compared", file: "internal/pipeline/prove.go",
 		old: "m.Chunk == 0 && m.Chunks != counts[m.Locale]", new: "m.Chunk == 0 && false",
 		run: "TestProveComparesTheCount",
 	},
 	{
 		name: "hint settled without a mark", file: "internal/pipeline/reconcile.go",
-		old: "			r.dirty.Mark(Marks{Keys: []document.Key{owners[i]}, Strength: c.Strength})\n", new: "",
+		old: "			r.dirty.Mark(Marks{Keys: []document.Key{owners[i]}, Strength: c.Strength, since: c.Since})\n", new: "",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
 		name: "hint of a row that is gone owes nothing", file: "internal/pipeline/reconcile.go",
 		old: "			r.dirty.Mark(Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection", new: "			_ = (Marks{Sweeps: []SweepMark{{Collection: c.Key.Collection",
 		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a shown row is settled before its documents are marked", file: "internal/pipeline/spread.go",
+		old: "		if cursor == \"\" {\n", new: "		if r.dirty.Settle(c); cursor == \"\" {\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a shown row does not wait for its transactions", file: "internal/pipeline/spread.go",
+		old: "		if !visible {\n", new: "		if !visible && false {\n",
+		run: "TestSimulation", flags: simulation,
+	},
+	{
+		name: "a shown row forgets the documents in hand", file: "internal/pipeline/spread.go",
+		old: "			r.dirty.lookAgain(", new: "			_ = (",
+		run: "TestShownRow",
+	},
+	{
+		name: "a shown row floods", file: "internal/pipeline/spread.go",
+		old: "		if err := r.dirty.room(ctx, r.cfg.SweepRoom); err != nil {\n", new: "		if err := ctx.Err(); err != nil {\n",
+		run: "TestShownRow",
+	},
+	{
+		name: "caught up before the documents of a sweep are", file: "internal/pipeline/stats.go",
+		old: "		if one.older || one.swept || !one.Since.After(t) {\n", new: "		if !one.Since.After(t) {\n",
+		run: "TestCaughtUp",
+	},
+	{
+		name: "a document that shows a row is looked for at the root only", file: "internal/payload/related.go",
+		old: "k.from.collection != c ||", new: "k.from != c.root ||",
+		run: "TestShowing",
 	},
 	{
 		name: "sweep does not wait for its transactions", file: "internal/pipeline/sweep.go",
@@ -131,7 +186,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "vectors placed out of order", file: "internal/pipeline/write.go",
-		old: "		p.w.vectors[p.i] = vectors[i]\n", new: "		p.w.vectors[p.i] = vectors[len(vectors)-1-i]\n",
+		old: "		if p.fill(vectors[i], ", new: "		if p.fill(vectors[len(vectors)-1-i], ",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
@@ -150,7 +205,7 @@ var mutants = []mutant{
 		run: "TestDirty|TestSimulation", flags: simulation,
 	},
 	{
-		name: "a doubt that ends after the index was asked is forgotten", file: "internal/pipeline/reconcile.go",
+		name: "a doubt that ends after the index was asked is forgotten", file: "internal/pipeline/prove.go",
 		old: "		if !w.doubt.After(asked) {\n", new: "		if !w.doubt.After(asked.Add(2 * time.Second)) {\n",
 		run: "TestSimulation|TestLateWriteAfterTheIndexWasAsked", flags: simulation,
 	},
@@ -165,13 +220,13 @@ var mutants = []mutant{
 		run: "TestSimulation|TestProbeWithoutVerdict", flags: simulation,
 	},
 	{
-		name: "an id the index refuses parks all that were asked about", file: "internal/pipeline/reconcile.go",
-		old: "	if err != nil && failure.Of(err).Class == failure.Permanent && len(asked) > 1 {\n", new: "	if false {\n",
+		name: "an id the index refuses parks all that were asked about", file: "internal/pipeline/prove.go",
+		old: "	if err != nil && failure.Of(err).Class == failure.Permanent && len(asked) > 1 {\n", new: "	if failure.Of(err) == nil {\n",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
 		name: "who lets go of an id only in the ledger frees nobody", file: "internal/pipeline/reconcile.go",
-		old: "		if len(w.change.Delete) > 0 || w.unsure {\n", new: "		if len(w.change.Delete) > 0 {\n",
+		old: "(len(w.change.Delete) > 0 || w.unsure) {\n", new: "len(w.change.Delete) > 0 {\n",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
@@ -198,6 +253,51 @@ var mutants = []mutant{
 		name: "restored both owed and parked", file: "internal/pipeline/dirty.go",
 		old: "			d.unsaved.owe(p.Key)\n			continue\n", new: "",
 		run: "TestRestoreOwedOrParked",
+	},
+	{
+		name: "values are taken back whatever they are of", file: "internal/pipeline/reuse.go",
+		old: "		if k.Hash != p.w.change.Write[p.i].Chunk.Hash || k.Model != model || len(k.Values) == 0 {\n", new: "		if len(k.Values) == 0 || model == \"\" {\n",
+		run: "TestReuse",
+	},
+	{
+		name: "values are taken back from another model", file: "internal/pipeline/reuse.go",
+		old: " || k.Model != model || ", new: " || model == \"\" || ",
+		run: "TestReuse",
+	},
+	{
+		name: "a change of the metadata alone is not written", file: "internal/pipeline/diff.go",
+		old: "	return text == c.Hash && (meta == c.Meta || !whole && len(c.Extra) == 0)\n", new: "	return text == c.Hash && (whole || meta == c.Meta || len(c.Extra) == 0)\n",
+		run: "TestOnlyWhatChanged|TestSimulation", flags: simulation,
+	},
+	{
+		name: "an older ledger line stands for metadata it cannot know", file: "internal/pipeline/diff.go",
+		old: "|| !whole && len(c.Extra) == 0)", new: "|| !whole)",
+		run: "TestLedgerOfAnOlderVersion",
+	},
+	{
+		name: "a proven vector's metadata are believed", file: "internal/pipeline/diff.go",
+		old: "	return m.Hash + \".\" + m.Meta\n", new: "	return m.Hash\n",
+		run: "TestProveComparesMetadata|TestSimulation", flags: simulation,
+	},
+	{
+		name: "the ledger claims metadata that were not written", file: "internal/pipeline/prove.go",
+		old: "		if !left {\n			hash = hashOf(c)\n", new: "		if hash = hashOf(c); !left {\n			hash = hashOf(c)\n",
+		run: "TestLedgerOfAnOlderVersion",
+	},
+	{
+		name: "an id forgets its namespace", file: "internal/pipeline/diff.go",
+		old: "	return document.Join(c.Namespace, b.String())\n", new: "	return b.String()\n",
+		run: "TestNamespaceMoves|TestSimulation", flags: simulation,
+	},
+	{
+		name: "a listing ends with the first namespace", file: "internal/index/upstash/read.go",
+		old: "following > 0 && following < len(all) {\n", new: "following > 0 && false {\n",
+		run: "TestConformance",
+	},
+	{
+		name: "a removal by a new rule is held", file: "internal/daemon/fingerprint.go",
+		old: "Force: known && before[3] != after[3]}", new: "Force: false && before[3] != after[3]}",
+		run: "TestChanges",
 	},
 	{
 		name: "an instance that was replaced writes on", file: "internal/checkpoint/postgres.go",

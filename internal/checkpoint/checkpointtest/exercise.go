@@ -24,11 +24,13 @@ type Store interface {
 	pipeline.Ledger
 	pipeline.Store
 	Claim(ctx context.Context) (owed.State, error)
-	Release(ctx context.Context) error
 	SetPosition(ctx context.Context, pos wal.Position) error
 	SetFingerprints(ctx context.Context, fingerprints map[string]string) error
 	Close()
 }
+
+// MaxOwed is how many debts a claim of the handles under test returns.
+const MaxOwed = 2000
 
 // Open opens one more handle on the state of that name, which is made when it does not exist. Handles on one name are
 // what processes are: each of them may be the last one that works.
@@ -54,6 +56,9 @@ func Exercise(t *testing.T, open Open) {
 		"documents come in pages in byte order":           testDocuments,
 		"a thousand documents fit in every call":          testThousand,
 		"doubt makes a debt stronger, and no later":       testDoubtMerged,
+		"saved debts come in pages in byte order":         testOwed,
+		"a claim returns no more debts than asked":        testBounded,
+		"another history's transactions are forgotten":    testHistory,
 		"random histories end in the state they describe": testHistories,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open) })

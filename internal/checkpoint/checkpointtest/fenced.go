@@ -26,7 +26,6 @@ func writes(t *testing.T, s Store) map[string]error {
 		"Intend":          intended,
 		"Settle":          s.Settle(ctx, []owed.Holding{{Key: key("posts", "1"), Gone: []string{"posts-1"}}}),
 		"Adopt":           s.Adopt(ctx, []owed.Holding{{Key: key("late", "2"), Held: []document.Held{{ID: "late-2"}}}}),
-		"Release":         s.Release(ctx),
 	}
 }
 

@@ -66,12 +66,16 @@ func testHistories(t *testing.T, open Open) {
 				m.save(d)
 			},
 			"set position": func(r *rapid.T) {
+				was := m.pos
 				m.pos = wal.Position{
 					LSN:    wal.LSN(rapid.Uint64Range(0, 50).Draw(r, "lsn")),
 					Slot:   rapid.SampledFrom([]string{"payload_cdc", "other"}).Draw(r, "slot"),
 					System: "7", Timeline: rapid.Int32Range(1, 3).Draw(r, "timeline"), SlotPoint: 3,
 				}
 				m.commitAt = time.Time{}
+				if was.System != "" && was.Timeline != m.pos.Timeline {
+					m.forget()
+				}
 				ok(s.SetPosition(ctx, m.pos))
 			},
 			"set fingerprints": func(r *rapid.T) {
@@ -181,7 +185,7 @@ func drawDelta(r *rapid.T) owed.Delta {
 			return owed.Debt{
 				Key: anyKey(r), Strength: strength.Draw(r, "strength"), Version: rapid.Int64Range(0, 1<<60).Draw(r, "version"),
 				XIDs: ids.Draw(r, "xids"), Since: rapid.SampledFrom([]time.Time{day(1), day(2)}).Draw(r, "since"), Due: times.Draw(r, "due"),
-				Tries: rapid.IntRange(0, 9).Draw(r, "tries"),
+				Tries: rapid.IntRange(0, 9).Draw(r, "tries"), Merge: rapid.Bool().Draw(r, "merge"),
 			}
 		}), 0, 3).Draw(r, "owe"),
 		Paid: keys.Draw(r, "paid"),
@@ -214,7 +218,18 @@ func (m *model) save(d owed.Delta) {
 	for _, k := range d.Paid {
 		delete(m.debts, k)
 	}
+	before := maps.Clone(m.debts)
 	for _, one := range d.Owe {
+		if row, ok := before[one.Key]; ok && one.Merge {
+			one.Strength = max(one.Strength, row.Strength)
+			one.XIDs = append(slices.Clone(one.XIDs), row.XIDs...)
+			if row.Since.Before(one.Since) {
+				one.Since = row.Since
+			}
+		}
+		one.Merge = false
+		slices.Sort(one.XIDs)
+		one.XIDs = slices.Compact(one.XIDs)
 		m.debts[one.Key] = one
 	}
 	for _, c := range d.Swept {
@@ -228,6 +243,18 @@ func (m *model) save(d owed.Delta) {
 	}
 	for _, one := range d.Park {
 		m.parked[one.Key] = one
+	}
+}
+
+// forget is what another history of the database makes of debts.
+func (m *model) forget() {
+	for k, one := range m.debts {
+		one.Strength, one.XIDs = owed.Prove, nil
+		m.debts[k] = one
+	}
+	for c, w := range m.sweeps {
+		w.XIDs = nil
+		m.sweeps[c] = w
 	}
 }
 
@@ -309,6 +336,8 @@ func (m *model) check(r *rapid.T, got owed.State) {
 		if _, twice := read[d.Key]; twice {
 			r.Fatalf("%s owes twice", d.Key)
 		}
+		slices.Sort(d.XIDs)
+		d.XIDs = slices.Compact(d.XIDs)
 		read[d.Key] = d
 		proof, doubted := proofs[d.Key]
 		w, owes := want[d.Key]
@@ -318,7 +347,7 @@ func (m *model) check(r *rapid.T, got owed.State) {
 		// Exact times of proofs are the database's; what matters is which of the two came first.
 		w.Key, w.Strength = d.Key, owed.Prove
 		if !owes {
-			w.Since = d.Since
+			w.Since, w.Merge = d.Since, true
 		}
 		if !owes || w.Due.Equal(never) {
 			if doubt(d.Due) != proof || d.Due.Equal(never) {

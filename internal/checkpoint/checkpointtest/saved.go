@@ -1,7 +1,11 @@
 package checkpointtest
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -197,10 +201,6 @@ func testUnclaimed(t *testing.T, open Open) {
 		}
 	}
 	first := claim(t, s)
-	must(t, s.Release(t.Context()))
-	if err := s.Save(t.Context(), owed.Delta{}); err == nil {
-		t.Error("saved after a release")
-	}
 	if second := claim(t, s); second.Epoch <= first.Epoch {
 		t.Errorf("epoch %d after %d", second.Epoch, first.Epoch)
 	}
@@ -234,4 +234,93 @@ func testDoubtMerged(t *testing.T, open Open) {
 		}
 	}
 	same(t, "debts", 5, len(got))
+}
+
+func testOwed(t *testing.T, open Open) {
+	s := state(t, open)()
+	claim(t, s)
+	var owe []owed.Debt
+	for _, id := range []string{"10", "9", "a", "B", "ä", "Z", "", "a b", "😀"} { // Go compares bytes
+		owe = append(owe,
+			owed.Debt{Key: key("posts", id), Strength: owed.Look, Version: 1, XIDs: []wal.XID{7}, Since: day(1), Tries: 2},
+			owed.Debt{Key: document.Key{Collection: "pages", ID: id, Via: "pages_blocks"}, Strength: owed.Prove, Version: 1, Since: day(1)})
+	}
+	must(t, s.Save(t.Context(), owed.Delta{Owe: owe}))
+	slices.SortFunc(owe, func(a, b owed.Debt) int {
+		return cmp.Or(strings.Compare(a.Key.Collection, b.Key.Collection), strings.Compare(a.Key.ID, b.Key.ID), strings.Compare(a.Key.Via, b.Key.Via))
+	})
+	for n := 1; n < len(owe)+2; n++ {
+		var got []owed.Debt
+		for after := (document.Key{}); ; after = got[len(got)-1].Key {
+			page, err := s.Owed(t.Context(), after, n)
+			must(t, err)
+			got = append(got, page...)
+			if len(page) < n {
+				break
+			}
+		}
+		same(t, fmt.Sprintf("pages of %d", n), owe, got)
+	}
+	count, err := s.CountOwed(t.Context())
+	must(t, err)
+	same(t, "their number", len(owe), count)
+}
+
+func testBounded(t *testing.T, open Open) {
+	again := state(t, open)
+	s := again()
+	claim(t, s)
+	var owe []owed.Debt
+	for n := range MaxOwed + 5 {
+		owe = append(owe, owed.Debt{Key: key("posts", fmt.Sprint(n)), Strength: owed.Look, Version: 1, Since: day(n % 20)})
+	}
+	must(t, s.Save(t.Context(), owed.Delta{Owe: owe}))
+	// A document in doubt is always among them.
+	intend(t, s, time.Hour, owed.Intent{Key: key("posts", "19"), IDs: []string{"posts-19"}})
+	got := claim(t, again())
+	if len(got.Debts) < MaxOwed || len(got.Debts) > MaxOwed+1 || got.Paged != 5 {
+		t.Fatalf("%d debts and %d left in the store, want %d and 5", len(got.Debts), got.Paged, MaxOwed)
+	}
+	doubted := 0
+	for _, d := range got.Debts {
+		if d.Key.ID == "19" && d.Strength == owed.Prove {
+			doubted++
+		}
+		if d.Key.ID != "19" && d.Since.After(day(19)) {
+			t.Errorf("%v is there and not the oldest", d.Key)
+		}
+	}
+	same(t, "the document in doubt", 1, doubted)
+}
+
+func testHistory(t *testing.T, open Open) {
+	again := state(t, open)
+	s := again()
+	claim(t, s)
+	here := wal.Position{LSN: 9, Slot: "payload_cdc", System: "1", Timeline: 1}
+	owe := func() {
+		t.Helper()
+		must(t, s.Save(t.Context(), owed.Delta{
+			Owe:    []owed.Debt{{Key: key("posts", "1"), Strength: owed.Look, Version: 1, XIDs: []wal.XID{7}, Since: day(1)}},
+			Sweeps: []owed.Sweep{{Collection: "pages", Strength: owed.Look, XIDs: []wal.XID{7}}},
+		}))
+	}
+	owe()
+	must(t, s.SetPosition(t.Context(), here)) // it was of none before: the debts are of this one
+	must(t, s.SetPosition(t.Context(), here))
+	s = again()
+	if got := claim(t, s); len(got.Debts[0].XIDs) != 1 || len(got.Sweeps[0].XIDs) != 1 || got.Debts[0].Strength != owed.Look {
+		t.Fatalf("in the same history: %+v, %+v", got.Debts[0], got.Sweeps[0])
+	}
+	for _, there := range []wal.Position{
+		{LSN: 9, Slot: "payload_cdc", System: "1", Timeline: 2},
+		{LSN: 9, Slot: "payload_cdc", System: "2", Timeline: 2},
+	} {
+		owe()
+		must(t, s.SetPosition(t.Context(), there))
+		s = again()
+		if got := claim(t, s); len(got.Debts[0].XIDs) > 0 || len(got.Sweeps[0].XIDs) > 0 || got.Debts[0].Strength != owed.Prove {
+			t.Errorf("in history %s/%d: %+v, %+v", there.System, there.Timeline, got.Debts[0], got.Sweeps[0])
+		}
+	}
 }

@@ -27,13 +27,15 @@ var _ pipeline.Index = index.Index(nil)
 type Instance struct {
 	Index      index.Index
 	Dimensions int
+	// Second is a namespace that the index is told of beside its own, and that is empty too.
+	Second string
 	// Again opens the same namespace once more, as another process would.
 	Again func(t *testing.T) index.Index
 	// Other opens another namespace of the same index.
 	Other func(t *testing.T) index.Index
 	// Plant writes a vector as another program would: the metadata is JSON, or empty for none.
 	Plant func(t *testing.T, id, metadata string)
-	// Held reads everything back, values and text included, around the adapter.
+	// Held reads everything back, of both namespaces, values, text and extra metadata included, around the adapter.
 	Held func(t *testing.T) map[string]document.Vector
 }
 
@@ -51,6 +53,9 @@ func Exercise(t *testing.T, open func(t *testing.T) Instance) {
 		"awkward texts and ids come back":          testAwkward,
 		"what others wrote can be read and listed": testForeign,
 		"namespaces do not mix":                    testNamespaces,
+		"an id is one in each namespace":           testSecond,
+		"extra metadata stand beside ours":         testExtra,
+		"values come back as they were written":    testValues,
 		"another process sees it at once":          testAgain,
 		"concurrent writers lose nothing":          testConcurrent,
 		"the owner is kept apart":                  testOwner,
@@ -118,6 +123,7 @@ func (in Instance) expect(t *testing.T, want map[string]document.Vector) {
 	}
 	wantStored := map[string]document.Stored{}
 	for id, v := range want {
+		v.Metadata.Extra = nil // told of by its hash alone
 		wantStored[id] = document.Stored{ID: id, Metadata: v.Metadata}
 	}
 	if diff := cmp.Diff(wantStored, listAll(t, in.Index, 7)); diff != "" {
@@ -324,6 +330,80 @@ func testNamespaces(t *testing.T, in Instance) {
 	}
 }
 
+// testSecond: ids joined with another namespace go there and come back from there, in one call with those that do not.
+func testSecond(t *testing.T, in Instance) {
+	var all []document.Vector
+	for i := range 12 {
+		v := in.vector(fmt.Sprintf("posts-%d", i/2), uint64(i))
+		if i%2 == 1 {
+			v.ID = document.Join(in.Second, v.ID)
+		}
+		all = append(all, v)
+	}
+	upsert(t, in.Index, all)
+	in.expect(t, byID(all))
+	for _, n := range []int{1, 5, 6, 7, 100} {
+		if got := listAll(t, in.Index, n); len(got) != len(all) {
+			t.Fatalf("pages of %d list %d of %d", n, len(got), len(all))
+		}
+	}
+	changed := in.vector(document.Join(in.Second, "posts-2"), 99)
+	upsert(t, in.Index, []document.Vector{changed})
+	remove(t, in.Index, document.Join(in.Second, "posts-0"), "posts-1", document.Join(in.Second, "nothing"))
+	want := byID(all)
+	want[changed.ID] = changed
+	delete(want, document.Join(in.Second, "posts-0"))
+	delete(want, "posts-1")
+	in.expect(t, want)
+	remove(t, in.Index, slices.Collect(maps.Keys(want))...)
+	in.expect(t, map[string]document.Vector{})
+}
+
+func testExtra(t *testing.T, in Instance) {
+	v := in.vector("posts-1", 1)
+	v.Metadata.Meta = "of the extra fields"
+	v.Metadata.Extra = map[string]any{
+		"category": "a <b> & \"c\" \u2028", "seo.title": nil, "n": 1.5, "yes": true, "list": []any{"x", 2.0}, "nested": map[string]any{"a": "b"},
+	}
+	upsert(t, in.Index, []document.Vector{v})
+	in.expect(t, byID([]document.Vector{v}))
+
+	// Ours win, also those that this vector has not.
+	over := in.vector("posts-1", 2)
+	over.Metadata.Locale = ""
+	over.Metadata.Extra = map[string]any{"docId": "x", "locale": "x", "meta": "x", "kept": "y"}
+	upsert(t, in.Index, []document.Vector{over})
+	over.Metadata.Extra = map[string]any{"kept": "y"}
+	in.expect(t, byID([]document.Vector{over}))
+}
+
+// testValues: whoever gives values back gives those that were written, and says of what they were made.
+func testValues(t *testing.T, in Instance) {
+	keeper, ok := in.Index.(index.Keeper)
+	if !ok {
+		t.Skip("the index gives no values back")
+	}
+	all := in.vectors(450, 1)
+	second := in.vector(document.Join(in.Second, "posts-1"), 2)
+	upsert(t, in.Index, append(all, second))
+	in.Plant(t, "x", `{"title":"somebody else's"}`)
+	in.Plant(t, "y", "")
+	want := map[string]document.Kept{}
+	for _, v := range append(all, second) {
+		want[v.ID] = document.Kept{Values: v.Values, Hash: v.Metadata.Hash, Model: v.Metadata.Model}
+	}
+	got, err := keeper.Values(t.Context(), append(ids(all), second.ID, "posts-7", "nothing", document.Join(in.Second, "posts-2"), "x", "y"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("(-want +got):\n%s", diff)
+	}
+	if got, err := keeper.Values(t.Context(), nil); err != nil || len(got) != 0 {
+		t.Fatalf("of nothing: %v, %v", got, err)
+	}
+}
+
 func testAgain(t *testing.T, in Instance) {
 	again := in.Again(t)
 	defer again.Close()
@@ -442,6 +522,11 @@ func testCancelled(t *testing.T, in Instance) {
 	}
 	if _, err := in.Index.Fetch(ctx, []string{"posts-0"}); err == nil {
 		t.Error("fetch")
+	}
+	if keeper, ok := in.Index.(index.Keeper); ok {
+		if _, err := keeper.Values(ctx, []string{"posts-0"}); err == nil {
+			t.Error("values")
+		}
 	}
 	if _, _, err := in.Index.List(ctx, "", 10); err == nil {
 		t.Error("list")

@@ -19,6 +19,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
+	"payload-cdc/internal/document"
 	"payload-cdc/internal/index"
 )
 
@@ -34,11 +36,12 @@ const OwnerNamespace = "payload_cdc_owner"
 
 // Config says which index, and how to talk to it. URL, Token and Dimensions are required.
 type Config struct {
-	URL        string // https://<name>-vector.upstash.io, without path, query or user
-	Token      string // one that may write
-	Namespace  string // empty is the default one. The official clients do not escape it, so its letters are few
-	Dimensions int    // of the vectors
-	Metric     string // COSINE, EUCLIDEAN or DOT_PRODUCT as the index has it; defaults to COSINE
+	URL        string   // https://<name>-vector.upstash.io, without path, query or user
+	Token      string   // one that may write
+	Namespace  string   // its own; empty is the default one. The official clients do not escape it, so its letters are few
+	Namespaces []string // others, to be listed too; ids joined with any namespace are written and deleted there
+	Dimensions int      // of the vectors
+	Metric     string   // COSINE, EUCLIDEAN or DOT_PRODUCT as the index has it; defaults to COSINE
 
 	Timeout  time.Duration // of one attempt of one request; defaults to 30 s
 	MaxBatch int           // vectors in an upsert; defaults to 200, at most 1000
@@ -62,6 +65,47 @@ const (
 // namespaces is what a URL's path carries as it is.
 var namespaces = regexp.MustCompile(`^[A-Za-z0-9_.:-]{0,255}$`)
 
+// CheckNamespace says whether name can be a namespace for vectors.
+func CheckNamespace(name string) error {
+	switch {
+	case !namespaces.MatchString(name), name == ".", name == "..":
+		return fmt.Errorf("namespace %q: use at most 255 letters, digits and any of _ . : -", name)
+	case name == OwnerNamespace:
+		return fmt.Errorf("namespace %q is kept for the owner records", name)
+	}
+	return nil
+}
+
+// place is an id taken apart: its namespace, the index's own if it names none, and the id there.
+func (x *Index) place(joined string) (namespace, id string) {
+	namespace, id = document.SplitID(joined)
+	if namespace == "" {
+		namespace = x.cfg.Namespace
+	}
+	return namespace, id
+}
+
+// joined is the inverse of place.
+func (x *Index) joined(namespace, id string) string {
+	if namespace == x.cfg.Namespace {
+		return id
+	}
+	return document.Join(namespace, id)
+}
+
+// byNamespace is ids by namespace, each in its order, and the namespaces in the order of their first.
+func (x *Index) byNamespace(joined []string) (order []string, ids map[string][]string) {
+	ids = map[string][]string{}
+	for _, one := range joined {
+		namespace, id := x.place(one)
+		if _, known := ids[namespace]; !known {
+			order = append(order, namespace)
+		}
+		ids[namespace] = append(ids[namespace], id)
+	}
+	return order, ids
+}
+
 // Index implements index.Index.
 type Index struct {
 	cfg       Config
@@ -71,7 +115,10 @@ type Index struct {
 	transport *http.Transport
 }
 
-var _ index.Index = (*Index)(nil)
+var (
+	_ index.Index  = (*Index)(nil)
+	_ index.Keeper = (*Index)(nil)
+)
 
 // New checks the configuration. It connects to nothing; Check does.
 func New(cfg Config) (*Index, error) {
@@ -89,12 +136,14 @@ func New(cfg Config) (*Index, error) {
 		return nil, errors.New("UPSTASH_VECTOR_REST_TOKEN contains white space")
 	case cfg.Dimensions <= 0:
 		return nil, errors.New("the vectors' dimension is missing")
-	case !namespaces.MatchString(cfg.Namespace), cfg.Namespace == ".", cfg.Namespace == "..":
-		return nil, fmt.Errorf("namespace %q: use at most 255 letters, digits and any of _ . : -", cfg.Namespace)
-	case cfg.Namespace == OwnerNamespace:
-		return nil, fmt.Errorf("namespace %q is kept for the owner records", cfg.Namespace)
 	case cfg.MaxBatch > maxWrites:
 		return nil, fmt.Errorf("a batch of %d vectors is more than the %d the service takes", cfg.MaxBatch, maxWrites)
+	}
+	cfg.Namespaces = slices.Compact(slices.Sorted(slices.Values(cfg.Namespaces)))
+	for _, name := range append([]string{cfg.Namespace}, cfg.Namespaces...) {
+		if err := CheckNamespace(name); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Metric == "" {
 		cfg.Metric = "COSINE"
