@@ -344,7 +344,7 @@ var mutants = []mutant{
 		run: "TestRestoredCollision",
 	},
 	{
-		name: "schema: a sweep waits for no open transaction", file: "internal/daemon/own.go",
+		name: "schema: a sweep waits for no open transaction", file: "internal/daemon/join.go",
 		old: "	if o.settled.Load() {\n", new: "	if true {\n",
 		run: "TestTransactionsThatAreOpenWhenTheLogBegins/postgres-17/collection",
 	},
@@ -369,7 +369,7 @@ var mutants = []mutant{
 		run: "TestNewCollectionThatMayNotBePublished",
 	},
 	{
-		name: "gap: a slot older than ours passes", file: "internal/daemon/own.go",
+		name: "gap: a slot older than ours passes", file: "internal/daemon/gaps.go",
 		old: "		gap(!ready.created && p.Slot == d.cfg.Slot && from < p.SlotPoint, ", new: "		gap(false, ",
 		run: "TestWhatHappenedWhileStoppedIsNoticed/slot_replaced",
 	},
@@ -377,5 +377,10 @@ var mutants = []mutant{
 		name: "gap: the index is not counted", file: "internal/daemon/count.go",
 		old: "	if !ok || held >= given {\n		return ok\n	}\n	if !pause(", new: "	if true {\n		return ok\n	}\n	if !pause(",
 		run: "TestIndexEmptiedBehindOurBack/while_it_runs",
+	},
+	{
+		name: "caught up: what sweeps will owe is not waited for", file: "internal/daemon/own.go",
+		old: "rounds == 2", new: "rounds == 1",
+		run: "TestRunUntilCaughtUpWaitsForWhatSweepsOwe",
 	},
 }
