@@ -206,6 +206,34 @@ func TestRunUntilCaughtUp(t *testing.T) {
 	}
 }
 
+// The sweep of everything owes one of each collection, and each of them its documents: all of that is waited for.
+func TestRunUntilCaughtUpWaitsForWhatSweepsOwe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.server.VectorFaults().Set(1, local.Rule{Fault: local.Slow, Endpoint: "range", Next: 1, Delay: 2 * time.Second})
+	cfg := w.cfg
+	cfg.UntilCaughtUp = true
+	r := w.startWith(cfg)
+	w.says(`msg="sweep begins" collection=everything`)
+	// While the index is slow to list, a table is locked: the sweep of its collection begins, and has owed nothing yet.
+	lock := w.begin(`LOCK TABLE blog_posts, doc_pages, events, news, posts IN ACCESS EXCLUSIVE MODE`)
+	w.says(`msg="sweep begins" collection=blog-posts`)
+	select {
+	case <-r.ended:
+		t.Errorf("it says that it has caught up: %s", w.differences())
+	case <-time.After(time.Second): // many of its looks
+	}
+	if err := lock.Rollback(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.wait(); err != nil {
+		t.Fatal(err)
+	}
+	if text := w.differences(); text != "" {
+		t.Errorf("caught up, but: %s", text)
+	}
+}
+
 // A run until caught up does not wait for a person who may never come.
 func TestRunUntilCaughtUpGivesUpOnAKeyThatIsRefused(t *testing.T) {
 	t.Parallel()
