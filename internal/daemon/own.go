@@ -221,7 +221,6 @@ func (o *owner) untilCaughtUp(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	var reached time.Time
-	rounds := 0
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -238,16 +237,11 @@ func (o *owner) untilCaughtUp(ctx context.Context) error {
 		if o.pipeline.Dirty.ReadTo() < o.d.target {
 			continue
 		}
-		// What is owed may come to owe more, once: a sweep of everything those of its collections, a hint its document or a
-		// sweep. So all that is owed after that is waited for again.
 		if reached.IsZero() {
 			reached = time.Now()
 		}
 		if !o.pipeline.Dirty.OwedSince(reached) {
-			if rounds++; rounds == 2 {
-				return o.verdict()
-			}
-			reached = time.Time{}
+			return o.verdict()
 		}
 	}
 }

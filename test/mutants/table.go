@@ -393,9 +393,4 @@ var mutants = []mutant{
 		old: "	if !ok || held >= given {\n		return ok\n	}\n	if !pause(", new: "	if true {\n		return ok\n	}\n	if !pause(",
 		run: "TestIndexEmptiedBehindOurBack/while_it_runs",
 	},
-	{
-		name: "caught up: what sweeps will owe is not waited for", file: "internal/daemon/own.go",
-		old: "rounds == 2", new: "rounds == 1",
-		run: "TestRunUntilCaughtUpWaitsForWhatSweepsOwe",
-	},
 }
