@@ -55,12 +55,12 @@ var mutants = []mutant{
 		run: "TestUpsertBeforeDelete",
 	},
 	{
-		name: "mark during work forgotten", file: "internal/pipeline/dirty.go",
+		name: "mark during work forgotten", file: "internal/pipeline/claim.go",
 		old: "	if one.after.strength == 0 {\n		delete(d.debts, one.Key)\n", new: "	if true {\n		delete(d.debts, one.Key)\n",
 		run: "TestDirty|TestSimulation", flags: simulation,
 	},
 	{
-		name: "a paid debt stays in the store", file: "internal/pipeline/dirty.go",
+		name: "a paid debt stays in the store", file: "internal/pipeline/claim.go",
 		old: "			d.unsaved.pay(one.Key)\n", new: "",
 		run: "TestDirty",
 	},
@@ -235,7 +235,7 @@ var mutants = []mutant{
 		run: "TestSimulation", flags: simulation,
 	},
 	{
-		name: "who let go before the other was parked frees nobody", file: "internal/pipeline/dirty.go",
+		name: "who let go before the other was parked frees nobody", file: "internal/pipeline/claim.go",
 		old: "	d.freed.add(blocker)\n", new: "",
 		run: "TestFreedBeforeParked",
 	},
