@@ -10,6 +10,12 @@ import (
 	"payload-cdc/internal/wal"
 )
 
+// How long after it was held a sweep counts again: at first, and at most.
+const (
+	heldFirst = 10 * time.Second
+	heldMost  = time.Hour
+)
+
 // debounceMost bounds how long a sweep that is marked again and again is put off.
 const debounceMost = time.Minute
 
@@ -34,6 +40,7 @@ type sweep struct {
 	stale   bool // marked while running: it begins again
 	listed  bool
 	tries   int // failed ones in a row
+	holds   int // how often it was found to be held, in a row
 }
 
 // scheduled says that the sweep is not owed yet: it only has a date.
@@ -128,14 +135,15 @@ func (d *Dirty) scheduleOne(collection string, every time.Duration) {
 	d.unsaved.sweeps[collection] = struct{}{}
 }
 
-// takeSweep waits for a sweep that is due and not held, and claims it.
+// takeSweep waits for a sweep that is due and claims it. One that is held is due ever more rarely: it may have counted
+// documents whose marks had not been read yet.
 func (d *Dirty) takeSweep(ctx context.Context) (owed.Sweep, error) {
 	for {
 		d.mu.Lock()
 		now := time.Now()
 		var next *sweep
 		for _, s := range d.sweeps {
-			if s.Held == 0 && (next == nil || s.Due.Before(next.Due)) {
+			if next == nil || s.Due.Before(next.Due) {
 				next = s
 			}
 		}
@@ -170,7 +178,7 @@ func (d *Dirty) advance(s owed.Sweep, keys []document.Key) bool {
 	if running == nil || running.stale {
 		return false
 	}
-	running.Stage, running.Cursor = s.Stage, s.Cursor
+	running.Stage, running.Cursor, running.Held = s.Stage, s.Cursor, s.Held
 	d.unsaved.sweeps[s.Collection] = struct{}{}
 	return true
 }
@@ -209,7 +217,12 @@ func (d *Dirty) endSweep(s owed.Sweep, held int, every time.Duration, err error)
 		running.tries++
 		running.Due = time.Now().Add(retryDelay(running.tries))
 	case held > 0:
+		if held != running.Held {
+			running.holds = 0
+		}
 		running.Held = held
+		running.Due = time.Now().Add(min(heldFirst<<min(running.holds, 20), heldMost))
+		running.holds++
 	default:
 		delete(d.sweeps, s.Collection)
 		if every > 0 {

@@ -63,9 +63,11 @@ func (s *Sweeper) sweep(ctx context.Context, sweep owed.Sweep) (held int, err er
 	if err := s.visible(ctx, sweep); err != nil {
 		return 0, err
 	}
-	s.dirty.lookAgain(sweep)
+	if sweep.Held == 0 {
+		s.dirty.lookAgain(sweep)
+	}
 	began := time.Now()
-	quiet := sweep.Reason == daily
+	quiet := sweep.Reason == daily || sweep.Held > 0
 	if !quiet {
 		s.log.Info("sweep begins", "collection", scopeName(sweep.Collection), "strength", sweep.Strength.String(), "reason", sweep.Reason, "resumed", sweep.Cursor != "")
 	}
@@ -102,12 +104,17 @@ func (s *Sweeper) sweep(ctx context.Context, sweep owed.Sweep) (held int, err er
 			return 0, err
 		}
 		if gone > heldCount && float64(gone) > heldShare*float64(total) && !sweep.Force {
-			s.log.Error("sweep found so many documents gone that their removal waits for you",
-				"collection", sweep.Collection, "absent", gone, "indexed", total,
-				"remedy", "if they really are gone, run: cdc verify --repair --force")
+			if gone != sweep.Held {
+				s.log.Error("sweep found so many documents gone that their removal waits for you",
+					"collection", sweep.Collection, "absent", gone, "indexed", total,
+					"remedy", "if they really are gone, run: cdc verify --repair --force")
+			}
 			return gone, nil
 		}
-		sweep.Stage, sweep.Cursor = owed.Releasing, ""
+		if sweep.Held > 0 {
+			s.log.Info("sweep is held no longer: fewer documents are gone than it counted", "collection", sweep.Collection, "absent", gone, "before", sweep.Held)
+		}
+		sweep.Stage, sweep.Cursor, sweep.Held = owed.Releasing, "", 0
 		if !s.dirty.advance(sweep, nil) {
 			return 0, errStale
 		}

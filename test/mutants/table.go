@@ -393,4 +393,14 @@ var mutants = []mutant{
 		old: "	if !ok || held >= given {\n		return ok\n	}\n	if !pause(", new: "	if true {\n		return ok\n	}\n	if !pause(",
 		run: "TestIndexEmptiedBehindOurBack/while_it_runs",
 	},
+	{
+		name: "a held sweep never counts again", file: "internal/pipeline/scope.go",
+		old: "			if next == nil || s.Due.Before(next.Due) {\n", new: "			if s.Held == 0 && (next == nil || s.Due.Before(next.Due)) {\n",
+		run: "TestSweepHeldByMistake",
+	},
+	{
+		name: "a held sweep lets go by itself", file: "internal/pipeline/sweep.go",
+		old: "&& !sweep.Force {\n", new: "&& !sweep.Force && sweep.Held == 0 {\n",
+		run: "TestSweepHoldsMassDeletion",
+	},
 }
