@@ -53,7 +53,9 @@ func certificate(name string) *x509.Certificate {
 	}
 }
 
-func block(kind string, raw []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: raw}) }
+func block(kind string, raw []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: raw})
+}
 
 // Issue makes a server's certificate for hosts, which are names or addresses, and its key; both as PEM.
 func (a *Authority) Issue(hosts ...string) (cert, key []byte, err error) {
