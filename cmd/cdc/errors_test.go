@@ -68,9 +68,9 @@ var (
 			s.EmbeddingFaults().Set(1, local.Rule{Fault: local.Answer, Chance: 1, Status: status, Body: body})
 		}
 	}
-	refuseIndex = func(status int, body string) func(s *local.Server) {
+	refuseIndex = func(endpoint string, status int, body string) func(s *local.Server) {
 		return func(s *local.Server) {
-			s.VectorFaults().Set(1, local.Rule{Fault: local.Answer, Chance: 1, Status: status, Body: body})
+			s.VectorFaults().Set(1, local.Rule{Fault: local.Answer, Endpoint: endpoint, Chance: 1, Status: status, Body: body})
 		}
 	}
 	spoilt = func(sql string) func(t *testing.T, p *project) {
@@ -105,7 +105,7 @@ var provocations = []provoked{
 	{begin: `role "…" has not the REPLICATION attribute`, spoil: asRole},
 	{begin: "this role may not create publication", spoil: asRole},
 	{begin: "table …: … so publishing it", spoil: spoilt("ALTER TABLE posts REPLICA IDENTITY NOTHING")},
-	{begin: `publication "…": it …`, spoil: spoilt("CREATE PUBLICATION payload_cdc FOR TABLE posts WHERE (id > 1)")},
+	{begin: `publication "…": …`, spoil: spoilt("CREATE PUBLICATION payload_cdc FOR TABLE posts WHERE (id > 1)")},
 	{begin: "slot … belongs to something else", spoil: spoilt("SELECT pg_create_logical_replication_slot('{slot}', 'test_decoding')")},
 	{begin: "slot … belongs to database", spoil: func(t *testing.T, p *project) {
 		other := pgtest.New(t)
@@ -140,11 +140,11 @@ var provocations = []provoked{
 	}, follow: true},
 	{begin: "upstash: 401", environ: []string{"UPSTASH_VECTOR_REST_TOKEN=of-another-index"}, follow: true},
 	{begin: "upstash: 403 …", environ: []string{"UPSTASH_VECTOR_REST_TOKEN=may-read"}, index: func() local.Config { return local.Config{ReadOnlyToken: "may-read"} }, follow: true},
-	{begin: "check the index: upstash: its type", faults: refuseIndex(200, `{"result":{"indexType":"SPARSE","dimension":0,"similarityFunction":""}}`), follow: true},
+	{begin: "check the index: upstash: its type", faults: refuseIndex("info", 200, `{"result":{"indexType":"SPARSE","dimension":0,"similarityFunction":""}}`), follow: true},
 	{begin: "check the index: upstash: its dimension", index: func() local.Config { return local.Config{Dimensions: 1536} }, follow: true},
 	{begin: "check the index: upstash: its metric", index: func() local.Config { return local.Config{Metric: local.Euclidean} }, follow: true},
 	{begin: "upstash: 403 Exceeded daily", faults: func(s *local.Server) { s.VectorFaults().Set(1, local.Rule{Fault: local.Quota, Chance: 1}) }, follow: true},
-	{begin: "upstash: 404", faults: refuseIndex(404, `{"error":"Not Found"}`), follow: true},
+	{begin: "upstash: 404", faults: refuseIndex("", 404, `{"error":"Not Found"}`), follow: true},
 
 	{begin: "serve health and status", spoil: func(t *testing.T, p *project) {
 		taken := httptest.NewServer(http.NotFoundHandler())

@@ -92,6 +92,9 @@ var (
 	bearer = regexp.MustCompile(`(?i)\b(bearer\s+)([A-Za-z0-9._~+/=-]{8,})`)
 )
 
+// example is in the address that our own messages show as what is wanted.
+const example = "://user:password@"
+
 // Hide returns the text without secrets.
 func (h *Hider) Hide(text string) string {
 	if h != nil && h.long != nil {
@@ -101,7 +104,12 @@ func (h *Hider) Hide(text string) string {
 		}
 	}
 	if strings.Contains(text, "://") {
-		text = inAddress.ReplaceAllString(text, "${1}"+mask+"${3}")
+		text = inAddress.ReplaceAllStringFunc(text, func(found string) string {
+			if strings.HasSuffix(found, example) {
+				return found
+			}
+			return inAddress.ReplaceAllString(found, "${1}"+mask+"${3}")
+		})
 	}
 	text = keyword.ReplaceAllString(text, "${1}"+mask)
 	return bearer.ReplaceAllString(text, "${1}"+mask)

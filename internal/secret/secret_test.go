@@ -31,6 +31,7 @@ func TestHide(t *testing.T) {
 		{"unknown in an address", nil, nil, "dial postgres://me:who knows; redis://u:pw@h/1 https://h:443/x@y", "dial postgres://me:who knows; redis://u:***@h/1 https://h:443/x@y"},
 		{"unknown keyword", nil, nil, `host=db password='a \' b' user=x password=y?sslpassword=z&a`, `host=db password=*** user=x password=***&a`},
 		{"unknown token", nil, nil, "Authorization: Bearer abcdef0123456789", "Authorization: Bearer ***"},
+		{"our own example", nil, nil, "want postgres://user:password@host:5432/database", "want postgres://user:password@host:5432/database"},
 		{"bearer as a word", nil, nil, "the bearer of this", "the bearer of this"},
 		{"nothing", nil, nil, "", ""},
 		{"blank", []string{"", " "}, nil, "a  b", "a  b"},
