@@ -277,8 +277,14 @@ func TestSecretsAreInNoOutput(t *testing.T) {
 			status int
 			format string
 		}{
-			{401, `{"error":"Unauthorized: %s","status":401}`}, {403, `{"error":"Exceeded daily limit of %s"}`}, {500, "<html>%s</html>"},
-			{400, `{"error":"Invalid vector dimension %s"}`}, {200, `{"nothing":"%s"}`}, {404, "%s"}, {429, `{"error":"%s"}`}, {307, "%s"},
+			{401, `{"error":"Unauthorized: %s","status":401}`},
+			{403, `{"error":"Exceeded daily limit of %s"}`},
+			{500, "<html>%s</html>"},
+			{400, `{"error":"Invalid vector dimension %s"}`},
+			{200, `{"nothing":"%s"}`},
+			{404, "%s"},
+			{429, `{"error":"%s"}`},
+			{307, "%s"},
 		} {
 			index.say(bad.status, bad.format)
 			run := start(t, environ, "run")
