@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -24,6 +23,7 @@ import (
 	"golang.org/x/term"
 
 	"payload-cdc/internal/daemon"
+	kept "payload-cdc/internal/secret"
 	"payload-cdc/internal/spell"
 )
 
@@ -54,9 +54,13 @@ type settings struct {
 
 	MemoryLimit string `env:"CDC_MEMORY_LIMIT" envDefault:"256MiB" help:"memory to stay within, whatever is owed and however large documents are; at least 64MiB"`
 
-	HTTPAddr  string `env:"CDC_HTTP_ADDR" envDefault:"127.0.0.1:8090" help:"address of health, metrics and status; off serves none"`
-	LogLevel  string `env:"CDC_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
-	LogFormat string `env:"CDC_LOG_FORMAT" help:"text or json; text on a terminal and json elsewhere by default"`
+	Heartbeat       time.Duration `env:"CDC_HEARTBEAT" help:"writes a message into the log this often and expects it back, as a probe of the whole way, e.g. 30s; off by default"`
+	RetainedWarning string        `env:"CDC_RETAINED_WARNING" envDefault:"1GiB" help:"how much log the slot may hold back on the server before cdc warns"`
+
+	AdminToken string `env:"CDC_ADMIN_TOKEN" secret:"all" help:"lets its bearer have parked documents tried again over HTTP; without it HTTP changes nothing"`
+	HTTPAddr   string `env:"CDC_HTTP_ADDR" envDefault:"127.0.0.1:8090" help:"address of health, metrics and status; off serves none"`
+	LogLevel   string `env:"CDC_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	LogFormat  string `env:"CDC_LOG_FORMAT" help:"text or json; text on a terminal and json elsewhere by default"`
 
 	ByCollection map[string]daemon.Collection `env:"-"` // what File says
 }
@@ -92,6 +96,7 @@ func load() (settings, error) {
 			environ[f.name] = strings.TrimSpace(string(content))
 		}
 	}
+	hide(environ)
 	for name := range environ {
 		if strings.HasPrefix(name, "CDC_") && !known[name] && !strings.HasPrefix(name, "CDC_TEST_") && !strings.HasPrefix(name, "CDC_E2E_") {
 			return settings{}, &usageError{fmt.Errorf("%s is not a variable of cdc%s: see cdc env", name, nearest(name, known))}
@@ -107,11 +112,6 @@ func load() (settings, error) {
 	}
 	if err := s.check(); err != nil {
 		return settings{}, &usageError{err}
-	}
-	for _, f := range fields() {
-		if f.secret != "" {
-			secrets = append(secrets, secretParts(environ[f.name], f.secret)...)
-		}
 	}
 	return s, nil
 }
@@ -188,8 +188,16 @@ func (s settings) check() error {
 		return fmt.Errorf("CDC_EMBED_DIMENSIONS=%d: must be positive", s.EmbedDimensions)
 	case s.IndexTimeout < 100*time.Millisecond:
 		return fmt.Errorf("CDC_INDEX_TIMEOUT=%s: must be at least 100ms", s.IndexTimeout)
-	case s.memoryLimit() < 64<<20:
+	case bytesOf(s.MemoryLimit) < 64<<20:
 		return fmt.Errorf("CDC_MEMORY_LIMIT=%s: want at least 64MiB, as 256MiB or 1GiB", s.MemoryLimit)
+	case s.Heartbeat != 0 && s.Heartbeat < time.Second:
+		return fmt.Errorf("CDC_HEARTBEAT=%s: want at least 1s, or 0 for none", s.Heartbeat)
+	case bytesOf(s.RetainedWarning) < 1<<20:
+		return fmt.Errorf("CDC_RETAINED_WARNING=%s: want at least 1MiB, as 512MiB or 1GiB", s.RetainedWarning)
+	case strings.ContainsFunc(s.AdminToken, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("CDC_ADMIN_TOKEN holds blanks or characters that a header cannot carry: use letters and digits")
+	case s.AdminToken != "" && len(s.AdminToken) < 16:
+		return errors.New("CDC_ADMIN_TOKEN is short enough to be guessed: want at least 16 characters, e.g. of openssl rand -hex 32")
 	case !slices.Contains([]string{"debug", "info", "warn", "error"}, strings.ToLower(s.LogLevel)):
 		return fmt.Errorf("CDC_LOG_LEVEL=%s: want debug, info, warn or error", s.LogLevel)
 	case !slices.Contains([]string{"", "text", "json"}, s.LogFormat):
@@ -205,9 +213,9 @@ func strayPassword(uri string) bool {
 	return err == nil && u.Host != "" && u.User == nil && strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
 }
 
-// memoryLimit is in bytes; 0 when it cannot be read.
-func (s settings) memoryLimit() int64 {
-	n, err := humanize.ParseBytes(s.MemoryLimit)
+// bytesOf reads a size; 0 when it cannot be read.
+func bytesOf(text string) int64 {
+	n, err := humanize.ParseBytes(text)
 	if err != nil || n > math.MaxInt64 {
 		return 0
 	}
@@ -238,7 +246,8 @@ func (s settings) daemon(logs io.Writer) daemon.Config {
 		StateSchema: s.StateSchema, Slot: s.Slot, Publication: s.Publication, Collections: s.Collections, Settings: s.ByCollection,
 		OpenAIKey: s.OpenAIKey, OpenAIBaseURL: s.OpenAIBaseURL, EmbedModel: s.EmbedModel, EmbedDimensions: s.EmbedDimensions,
 		UpstashURL: s.UpstashURL, UpstashToken: s.UpstashToken, UpstashNamespace: s.UpstashNamespace, IndexTimeout: s.IndexTimeout,
-		OnGap: s.OnGap, MemoryLimit: s.memoryLimit(), HTTPAddr: addr, Version: version, Logger: s.logger(logs),
+		Heartbeat: s.Heartbeat, RetainedWarning: bytesOf(s.RetainedWarning), AdminToken: s.AdminToken, Hide: hider.Hide,
+		OnGap: s.OnGap, MemoryLimit: bytesOf(s.MemoryLimit), HTTPAddr: addr, Version: version, Logger: s.logger(logs),
 	}
 }
 
@@ -299,45 +308,30 @@ func nearest(name string, known map[string]bool) string {
 	return " (did you mean " + best + "?)"
 }
 
-// secrets are the words that appear in nothing we print. They are set once, by load.
-var secrets []string
+// hider knows the secrets that appear in nothing we print. It is set once, by load, before anything can fail.
+var hider *kept.Hider
 
-// secretParts are the parts of a variable's value that must not be seen: all of it, or the password of a URI.
-func secretParts(value, kind string) []string {
-	if value == "" {
-		return nil
-	}
-	if kind == "all" {
-		return []string{value}
-	}
-	var parts []string
-	if dsn, err := pgconn.ParseConfig(value); err == nil && dsn.Password != "" {
-		parts = append(parts, dsn.Password) // of the key=value form too
-	}
-	u, err := url.Parse(value)
-	if err != nil {
-		return append(parts, value)
-	}
-	if password, ok := u.User.Password(); ok && password != "" {
-		parts = append(parts, password, url.QueryEscape(password), url.PathEscape(password))
-	}
-	if password := u.Query().Get("password"); password != "" {
-		parts = append(parts, password, url.QueryEscape(password))
-	}
-	return parts
-}
-
-var keywordPassword = regexp.MustCompile(`(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)`)
-
-// redact takes the secrets out of a text.
-func redact(text string) string {
-	for _, s := range secrets {
-		if len(s) >= 3 {
-			text = strings.ReplaceAll(text, s, "***")
+// hide has the secrets of the environment appear in nothing.
+func hide(environ map[string]string) {
+	var secrets, public []string
+	for _, f := range fields() {
+		switch value := environ[f.name]; {
+		case value == "":
+		case f.secret == "all":
+			secrets = append(secrets, value)
+		case f.secret == "uri":
+			hidden, shown := kept.InAddress(value)
+			if dsn, err := pgconn.ParseConfig(value); err == nil && dsn.Password != "" {
+				hidden = append(hidden, dsn.Password) // also what a passfile or PGPASSWORD adds
+			}
+			secrets, public = append(secrets, hidden...), append(public, shown...)
 		}
 	}
-	return keywordPassword.ReplaceAllString(text, "${1}***")
+	hider = kept.New(secrets, public)
 }
+
+// redact takes the secrets out of a text.
+func redact(text string) string { return hider.Hide(text) }
 
 // redactor is a writer whose text is redacted. slog writes one line at a time.
 type redactor struct{ to io.Writer }

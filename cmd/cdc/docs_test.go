@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the README's table of variables")
 const root = "../../"
 
 // pages are what users read.
-var pages = []string{"README.md", "ARCHITECTURE.md", "docs/guarantees.md", "docs/rich-text.md", "docs/configuration.md"}
+var pages = []string{"README.md", "ARCHITECTURE.md", "docs/guarantees.md", "docs/rich-text.md", "docs/configuration.md", "docs/errors.md", "docs/operations.md"}
 
 func page(t *testing.T, name string) string {
 	t.Helper()

@@ -19,6 +19,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /livez", s.live)
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /api/status", s.status)
+	mux.HandleFunc("POST /api/parked/retry", s.retry)
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET /page.css", s.style)
 	if s.cfg.Gatherer != nil {
@@ -29,7 +30,7 @@ func (s *Server) handler() http.Handler {
 			MaxRequestsInFlight: maxScrapes,
 		}))
 	}
-	return guard(mux)
+	return guard(http.NewCrossOriginProtection().Handler(mux))
 }
 
 // guard sets what every answer carries: what is shown here is of this moment, for nobody to keep, guess at or frame.

@@ -38,7 +38,11 @@ type Config struct {
 	Ready func() (ok bool, reason string)
 	// Gatherer has the metrics. Nil has none, and /metrics is not found.
 	Gatherer prometheus.Gatherer
-	Logger   *slog.Logger // nil discards
+	// Retry is asked for by POST /api/parked/retry, by those who bear Token. Its errors go to the log. Nil, or no Token,
+	// refuses them all.
+	Retry  Retrier
+	Token  string
+	Logger *slog.Logger // nil discards
 }
 
 // Server answers on one address. Run it once.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -129,6 +130,24 @@ type Collection struct {
 type Owner struct {
 	Instance string `json:"instance"`
 	Epoch    int64  `json:"epoch"`
+}
+
+// Hide has hide take the secrets out of every text that came from elsewhere.
+func (s *Status) Hide(hide func(string) string) {
+	texts := []*string{&s.Reason}
+	for i := range s.Owed.Sweeps {
+		texts = append(texts, &s.Owed.Sweeps[i].Reason)
+	}
+	for i := range s.Paused {
+		texts = append(texts, &s.Paused[i].Reason)
+	}
+	s.Findings = slices.Clone(s.Findings) // they may be shared with others who look
+	for i := range s.Findings {
+		texts = append(texts, &s.Findings[i].What, &s.Findings[i].Remedy)
+	}
+	for _, text := range texts {
+		*text = hide(*text)
+	}
 }
 
 // MarshalJSON writes lists without elements as [], never as null.

@@ -16,6 +16,7 @@ import (
 	"payload-cdc/internal/chunk"
 	"payload-cdc/internal/payload"
 	"payload-cdc/internal/replication"
+	"payload-cdc/internal/secret"
 )
 
 // Config is everything a daemon can be told. URIs and tokens are secrets and appear in no log.
@@ -43,10 +44,19 @@ type Config struct {
 	MemoryLimit int64 // bytes that the process should stay within, whatever is owed; 256 MiB when zero
 
 	HTTPAddr string // of health, metrics and status; empty serves none
+	// AdminToken lets its bearer have parked documents tried again over HTTP. Without one HTTP changes nothing.
+	AdminToken string
+	// Hide takes secrets out of what is said. Nil knows those of this Config.
+	Hide func(text string) string
+
 	Instance string // names this process for people; host and process id when empty
 	Version  string
 	Logger   *slog.Logger // nil discards
 
+	// Heartbeat is how often a message is written into the log and expected back; zero is never.
+	Heartbeat time.Duration
+	// RetainedWarning is how much log the slot may hold back before we say so, bytes; 1 GiB when zero.
+	RetainedWarning int64
 	// UntilCaughtUp ends Run once everything that had been committed before it began is in the index.
 	UntilCaughtUp bool
 	// Listening is called with the address once HTTP is served. Nil ignores it.
@@ -86,6 +96,12 @@ func (c Config) withDefaults() Config {
 		c.IndexTimeout = 30 * time.Second
 	}
 	word(&c.OnGap, Mend)
+	if c.RetainedWarning == 0 {
+		c.RetainedWarning = 1 << 30
+	}
+	if c.Hide == nil {
+		c.Hide = c.hider().Hide
+	}
 	if c.CountEvery == 0 {
 		c.CountEvery = 24 * time.Hour
 	}
@@ -99,6 +115,17 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// hider knows the secrets of the Config.
+func (c Config) hider() *secret.Hider {
+	secrets := []string{c.OpenAIKey, c.UpstashToken, c.AdminToken}
+	var public []string
+	for _, address := range []string{c.DatabaseURI, c.ReplicationURI, c.StateURI, c.OpenAIBaseURL, c.UpstashURL} {
+		hidden, shown := secret.InAddress(address)
+		secrets, public = append(secrets, hidden...), append(public, shown...)
+	}
+	return secret.New(secrets, public)
 }
 
 // maxOwed is how many documents that owe are kept in memory: a quarter of it, at the two kilobytes that each was measured

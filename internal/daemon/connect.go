@@ -16,6 +16,7 @@ import (
 	"payload-cdc/internal/failure"
 	"payload-cdc/internal/index"
 	"payload-cdc/internal/index/upstash"
+	"payload-cdc/internal/replication"
 )
 
 // connect opens a small pool and makes sure that it works. variable is what the user set, for errors.
@@ -25,8 +26,7 @@ func connect(ctx context.Context, uri, application, variable string) (*pgxpool.P
 	}
 	cfg, err := pgxpool.ParseConfig(uri)
 	if err != nil {
-		// The parser quotes what it could not parse, password included.
-		return nil, fmt.Errorf("%s is not a Postgres connection string: want postgres://user:password@host:5432/database", variable)
+		return nil, replication.Unreadable(variable, err)
 	}
 	cfg.MaxConns = 8
 	cfg.ConnConfig.RuntimeParams["application_name"] = application
@@ -42,8 +42,11 @@ func connect(ctx context.Context, uri, application, variable string) (*pgxpool.P
 	defer cancel()
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("connect to the database of %s (%s:%d): %w; is it reachable from here, and are user and password right?",
-			variable, cfg.ConnConfig.Host, cfg.ConnConfig.Port, err)
+		remedy := replication.Remedy(err)
+		if remedy == "" {
+			remedy = "is it reachable from here, and are user and password right?"
+		}
+		return nil, fmt.Errorf("connect to the database of %s (%s:%d): %w (%s)", variable, cfg.ConnConfig.Host, cfg.ConnConfig.Port, err, remedy)
 	}
 	return pool, nil
 }
@@ -62,7 +65,7 @@ func (d *Daemon) stateOf(ctx context.Context) (*pgxpool.Pool, error) {
 func newEmbedder(cfg Config, splitter *chunk.Splitter, metrics *admin.Metrics) (*embed.OpenAI, error) {
 	return embed.NewOpenAI(embed.Config{
 		APIKey: cfg.OpenAIKey, BaseURL: cfg.OpenAIBaseURL, Model: cfg.EmbedModel, Dimensions: cfg.EmbedDimensions,
-		Count: splitter.Count, Logger: cfg.Logger,
+		Hide: cfg.Hide, Count: splitter.Count, Logger: cfg.Logger,
 		Observe: func(c embed.Call) {
 			if metrics != nil {
 				metrics.Request("openai", c.Duration, class(c.Err), c.Inputs)
@@ -74,7 +77,7 @@ func newEmbedder(cfg Config, splitter *chunk.Splitter, metrics *admin.Metrics) (
 func newIndex(cfg Config) (index.Index, error) {
 	return upstash.New(upstash.Config{
 		URL: cfg.UpstashURL, Token: cfg.UpstashToken, Namespace: cfg.UpstashNamespace, Namespaces: cfg.namespaces(),
-		Dimensions: cfg.EmbedDimensions, Timeout: cfg.IndexTimeout, Logger: cfg.Logger,
+		Dimensions: cfg.EmbedDimensions, Timeout: cfg.IndexTimeout, Hide: cfg.Hide, Logger: cfg.Logger,
 	})
 }
 

@@ -46,7 +46,10 @@ type Daemon struct {
 	target   wal.LSN // with UntilCaughtUp: everything before it was committed before we began
 	began    time.Time
 
+	pulse pulse
+
 	mu      sync.Mutex
+	pace    pace
 	phase   phase
 	reason  string
 	since   time.Time
@@ -172,6 +175,9 @@ func (d *Daemon) work(ctx context.Context) error {
 		case !d.owned():
 			return err // it never worked: a person is watching
 		default:
+			if remedy := replication.Remedy(err); remedy != "" {
+				err = fmt.Errorf("%w (%s)", err, remedy)
+			}
 			d.log.Warn("the log cannot be read; trying again", "err", err)
 			d.set(lost, err.Error())
 		}

@@ -25,6 +25,7 @@ type feed struct {
 	flushed  *atomic.Uint64 // the server's end of the log, as last asked
 	reads    func(transactions, rows int)
 	unknown  map[string]bool // tables that a discovery after their first row did not find
+	heard    func(prefix string, content []byte)
 	agree    func(*wal.Relation) error
 	last     *wal.Relation            // of the row before: rows of one table come in runs
 	agreed   map[uint32]*wal.Relation // that were asked about; the stream makes a new one of each announcement
@@ -94,8 +95,11 @@ func (f *feed) ignore(relation *wal.Relation, err error) error {
 	return nil
 }
 
-// Message is a heartbeat or another program's: its commit moves the position, its content says nothing to us.
-func (f *feed) Message(string, []byte) error { return nil }
+// Message is a heartbeat or another program's: its commit moves the position, and that is all it is to a document.
+func (f *feed) Message(prefix string, content []byte) error {
+	f.heard(prefix, content)
+	return nil
+}
 
 func (f *feed) Commit(end wal.LSN, at time.Time) error {
 	keys, sweeps, truncated := f.marks.End()

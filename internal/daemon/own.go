@@ -165,6 +165,7 @@ func (o *owner) run(ctx context.Context) error {
 	g.Go(func() error { return o.pipeline.Run(working) })
 	g.Go(func() error { return o.read(working) })
 	g.Go(func() error { o.poll(working); return nil })
+	g.Go(func() error { o.beat(working); return nil })
 	g.Go(func() error { o.keepOwner(working); return nil })
 	g.Go(func() error { o.keepCount(working); return nil })
 	if o.d.cfg.UntilCaughtUp {
@@ -186,7 +187,7 @@ func (o *owner) read(ctx context.Context) error {
 	err := o.stream.Run(ctx, &feed{
 		pipeline: o.pipeline, makeRoom: func() error { return o.pipeline.MakeRoom(ctx) },
 		marks: o.ready.model.Marks(), flushed: &o.d.flushed, reads: o.d.metrics.Read, unknown: o.d.unknown,
-		agree: func(r *wal.Relation) error { return o.agree(ctx, r) }, agreed: map[uint32]*wal.Relation{},
+		heard: o.d.heard, agree: func(r *wal.Relation) error { return o.agree(ctx, r) }, agreed: map[uint32]*wal.Relation{},
 	})
 	if ctx.Err() == nil {
 		return err

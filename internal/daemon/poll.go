@@ -9,9 +9,6 @@ import (
 	"payload-cdc/internal/wal"
 )
 
-// retainedWarning is how much log the slot may hold back before we say so, bytes.
-const retainedWarning = 1 << 30
-
 // poll looks every second how far the server is and what a person has asked for, and every ten how the slot does and
 // whether tables have changed: for lag, for warnings in time, and because the log says nothing of tables that leave the
 // publication or are not in it yet.
@@ -61,12 +58,7 @@ func (o *owner) poll(ctx context.Context) {
 				return
 			}
 		}
-		bad := slot.RetainedBytes > retainedWarning || slot.WALStatus == "unreserved"
-		if bad && !warned {
-			d.log.Warn("the slot holds back much of the server's log; if it fills the disk, or max_slot_wal_keep_size, the slot is lost",
-				"slot", slot.Name, "retained_mib", slot.RetainedBytes>>20, "wal_status", slot.WALStatus)
-		}
-		warned = bad
+		warned = d.watchRetained(slot, warned)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"payload-cdc/internal/admin"
 	"payload-cdc/internal/checkpoint"
 	"payload-cdc/internal/owed"
 	"payload-cdc/internal/payload"
@@ -41,21 +42,38 @@ func Repair(ctx context.Context, cfg Config, collection string, force bool) (str
 	return "asked cdc run to compare " + what + " with the index and make it right: cdc status shows how far it is", nil
 }
 
-// Parked lists the documents that are set aside, the oldest first. None when cdc has not run here yet.
-func Parked(ctx context.Context, cfg Config) ([]owed.Parked, error) {
+// stateAlone opens what a command needs that looks at the state only.
+func stateAlone(ctx context.Context, cfg Config) (*Daemon, error) {
 	cfg = cfg.withDefaults()
 	d := &Daemon{cfg: cfg, log: cfg.Logger}
-	defer d.close()
 	var err error
 	if d.source, err = connect(ctx, cfg.DatabaseURI, "payload_cdc_setup", "DATABASE_URI"); err != nil {
 		return nil, err
 	}
 	if d.state, err = d.stateOf(ctx); err != nil {
+		d.close()
 		return nil, err
 	}
-	list, err := checkpoint.Parked(ctx, d.state, cfg.StateSchema)
+	return d, nil
+}
+
+// Parked lists the documents that are set aside, the oldest first. None when cdc has not run here yet.
+func Parked(ctx context.Context, cfg Config) ([]owed.Parked, error) {
+	d, err := stateAlone(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	return d.parked(ctx)
+}
+
+func (d *Daemon) parked(ctx context.Context) ([]owed.Parked, error) {
+	list, err := checkpoint.Parked(ctx, d.state, d.cfg.StateSchema)
 	if errors.Is(err, checkpoint.ErrNoState) {
 		return nil, nil
+	}
+	for i := range list {
+		list[i].Reason = d.cfg.Hide(list[i].Reason)
 	}
 	return list, err
 }
@@ -63,7 +81,21 @@ func Parked(ctx context.Context, cfg Config) ([]owed.Parked, error) {
 // RetryParked asks whoever owns the state to try parked documents again: one, or each of a collection, or all when both
 // are empty. It returns those that it asked for; none is an error.
 func RetryParked(ctx context.Context, cfg Config, collection, id string) ([]owed.Parked, error) {
-	all, err := Parked(ctx, cfg)
+	d, err := stateAlone(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	return d.retryParked(ctx, collection, id)
+}
+
+// notParked is what was named and is not parked.
+type notParked struct{ text string }
+
+func (n *notParked) Error() string { return n.text }
+
+func (d *Daemon) retryParked(ctx context.Context, collection, id string) ([]owed.Parked, error) {
+	all, err := d.parked(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -75,22 +107,23 @@ func RetryParked(ctx context.Context, cfg Config, collection, id string) ([]owed
 	}
 	switch {
 	case len(all) == 0:
-		return nil, errors.New("nothing is parked")
+		return nil, &notParked{"nothing is parked"}
 	case len(chosen) == 0 && id != "":
-		return nil, fmt.Errorf("%s/%s is not parked: cdc parked list shows what is", collection, id)
+		return nil, &notParked{fmt.Sprintf("%s/%s is not parked: cdc parked list shows what is", collection, id)}
 	case len(chosen) == 0:
-		return nil, fmt.Errorf("no document of %s is parked: cdc parked list shows what is", collection)
-	}
-	d := &Daemon{cfg: cfg.withDefaults()}
-	d.log = d.cfg.Logger
-	defer d.close()
-	if d.source, err = connect(ctx, d.cfg.DatabaseURI, "payload_cdc_setup", "DATABASE_URI"); err != nil {
-		return nil, err
-	}
-	if d.state, err = d.stateOf(ctx); err != nil {
-		return nil, err
+		return nil, &notParked{fmt.Sprintf("no document of %s is parked: cdc parked list shows what is", collection)}
 	}
 	return chosen, checkpoint.Ask(ctx, d.state, d.cfg.StateSchema, owed.Request{Parked: true, Collection: collection, Document: id})
+}
+
+// retryOverHTTP is retryParked for those who bear the token. The request is in the state, so it may come to an instance
+// that only stands by.
+func (d *Daemon) retryOverHTTP(ctx context.Context, collection, id string) (int, error) {
+	chosen, err := d.retryParked(ctx, collection, id)
+	if _, none := errors.AsType[*notParked](err); none {
+		return 0, admin.ErrNotParked
+	}
+	return len(chosen), err
 }
 
 // left lists collections that are not indexed any more, and whose removal is not over.

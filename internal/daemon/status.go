@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"payload-cdc/internal/admin"
@@ -43,7 +44,9 @@ func Status(ctx context.Context, cfg Config) (admin.Status, error) {
 		d.covered.find(fmt.Sprintf("publication %s is not as cdc run wants it", cfg.Publication),
 			"cdc run changes it within ten seconds if its role may; else run what cdc setup --print-sql prints")
 	}
-	return d.look(ctx)
+	s, err := d.look(ctx)
+	s.Hide(d.cfg.Hide)
+	return s, err
 }
 
 // look asks the database and the saved state.
@@ -79,7 +82,7 @@ func (d *Daemon) look(ctx context.Context) (admin.Status, error) {
 		Slot:   slotStatus(slot, d.cfg.Publication),
 		Owner:  admin.Owner{Instance: overview.Instance, Epoch: overview.Epoch},
 
-		Findings: covered.findings,
+		Findings: slices.Concat(covered.findings, d.alarms(slot)),
 	}
 	if overview.Position.LSN > 0 {
 		bytes := int64(max(server.Flushed, overview.Position.LSN) - overview.Position.LSN)
@@ -195,8 +198,8 @@ func lsnText(lsn wal.LSN) string {
 }
 
 // status is Status with what only the running daemon knows.
-func (d *Daemon) status(ctx context.Context) (admin.Status, error) {
-	s, err := d.look(ctx)
+func (d *Daemon) status(ctx context.Context) (s admin.Status, err error) {
+	s, err = d.look(ctx)
 	if err != nil {
 		return admin.Status{}, err
 	}
@@ -204,6 +207,7 @@ func (d *Daemon) status(ctx context.Context) (admin.Status, error) {
 	phase, reason, since, o := d.phase, d.reason, d.since, d.owner
 	d.mu.Unlock()
 	s.Since = admin.Time{Time: since}
+	defer func() { s.Hide(d.cfg.Hide) }()
 	if o == nil {
 		s.State, s.Reason = admin.State(phase), reason
 		return s, nil
@@ -267,6 +271,7 @@ func (d *Daemon) ready() (ok bool, reason string) {
 	d.mu.Lock()
 	phase, why, o := d.phase, d.reason, d.owner
 	d.mu.Unlock()
+	defer func() { reason = d.cfg.Hide(reason) }()
 	if o == nil {
 		return phase == standby, string(phase) + suffix(why)
 	}
@@ -324,6 +329,7 @@ func (d *Daemon) gauges() admin.Gauges {
 func (d *Daemon) serve(ctx context.Context) error {
 	server := admin.New(admin.Config{
 		Addr: d.cfg.HTTPAddr, Status: d.status, Ready: d.ready, Gatherer: d.registry, Logger: d.log,
+		Retry: d.retryOverHTTP, Token: d.cfg.AdminToken,
 	})
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()

@@ -25,6 +25,7 @@ import (
 	openai "github.com/sashabaranov/go-openai"
 
 	"payload-cdc/internal/failure"
+	"payload-cdc/internal/secret"
 )
 
 // The protocol's limits on a request are 2048 texts and 300 000 tokens together (API reference). Less keeps a try cheap.
@@ -61,6 +62,7 @@ type Config struct {
 	MaxInputs int // texts in a request; defaults to DefaultMaxInputs
 	MaxTokens int // tokens in a request; defaults to DefaultMaxTokens
 
+	Hide      func(text string) string       // takes secrets out of what a server says; nil hides the key only
 	Count     func(text string) (int, error) // tokens of a text; nil estimates them
 	Transport http.RoundTripper              // nil is a pooled one of our own, which Close closes
 	Logger    *slog.Logger                   // nil discards
@@ -116,6 +118,9 @@ func NewOpenAI(cfg Config) (*OpenAI, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Hide == nil {
+		cfg.Hide = secret.New([]string{cfg.APIKey}, nil).Hide
 	}
 	if cfg.Count == nil {
 		cfg.Count = func(text string) (int, error) { return len(text)/4 + 1, nil }
@@ -280,9 +285,7 @@ var keyLike = regexp.MustCompile(`sk-[A-Za-z0-9_*.…-]{4,}`)
 
 // redact removes the key, and whatever looks like one, from text; and shortens it.
 func (o *OpenAI) redact(text string) string {
-	if o.cfg.APIKey != "" {
-		text = strings.ReplaceAll(text, o.cfg.APIKey, "[key]")
-	}
+	text = o.cfg.Hide(text)
 	text = keyLike.ReplaceAllString(text, "[key]")
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
 	if r := []rune(text); len(r) > 400 {

@@ -236,7 +236,7 @@ func TestResponses(t *testing.T) {
 		{"organization spend", []reply{refusal(429, "organization_spend_limit_exceeded", "", "Limit")}, systemic, 1, "", "spend limit"},
 		{"organization usage", []reply{refusal(429, "", "organization_usage_limit_exceeded", "Limit")}, systemic, 1, "", "spend limit"},
 		{"payment required", []reply{status(402, `{"error":"pay"}`)}, systemic, 1, "402 pay", "add credit"},
-		{"bad key", []reply{refusal(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided: "+key)}, systemic, 1, "401 invalid_api_key: Incorrect API key provided: [key]", "OPENAI_API_KEY"},
+		{"bad key", []reply{refusal(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided: "+key)}, systemic, 1, "401 invalid_api_key: Incorrect API key provided: ***", "OPENAI_API_KEY"},
 		{"region", []reply{refusal(403, "", "unsupported_country_region_territory", "Country not supported")}, systemic, 1, "403", "OPENAI_BASE_URL"},
 		{"no model", []reply{refusal(404, "invalid_request_error", "model_not_found", "The model `x` does not exist")}, systemic, 1, "404", "CDC_EMBED_MODEL"},
 		{"no model, 400", []reply{refusal(400, "invalid_request_error", "", "invalid model ID")}, systemic, 1, "400", "CDC_EMBED_MODEL"},

@@ -60,7 +60,7 @@ func Discover(ctx context.Context, q Querier, cfg Config) (*Model, error) {
 func newModel(ctx context.Context, q Querier, c *catalog, cfg Config) (*Model, error) {
 	c.link()
 	if !slices.ContainsFunc(c.tables, func(t *table) bool { return t.kind == system }) {
-		return nil, fmt.Errorf("discover collections in schema %s: %w", cfg.Schema, ErrNotPayload)
+		return nil, fmt.Errorf("discover collections in schema %s: %w: is it the project's own database, migrated, and its schemaName (CDC_PAYLOAD_SCHEMA)?", cfg.Schema, ErrNotPayload)
 	}
 	all := c.collections()
 	chosen, err := choose(all, cfg.Collections)

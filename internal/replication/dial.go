@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // ApplicationName is what our replication connections call themselves unless told otherwise.
@@ -30,7 +29,7 @@ type Querier interface {
 func dial(ctx context.Context, uri, application string) (*pgx.Conn, error) {
 	config, err := pgx.ParseConfig(uri)
 	if err != nil {
-		return nil, fmt.Errorf("read the replication address: %w", err)
+		return nil, Unreadable("the replication address", err)
 	}
 	if application == "" {
 		application = ApplicationName
@@ -73,25 +72,21 @@ func dial(ctx context.Context, uri, application string) (*pgx.Conn, error) {
 // explainDial says what to do about an address that does not take replication connections.
 func explainDial(err error) error {
 	wrapped := fmt.Errorf("open a replication connection: %w", err)
-	var refusal *pgconn.PgError
-	if !errors.As(err, &refusal) {
-		// Some poolers hang up without a word.
-		if errors.Is(err, io.ErrUnexpectedEOF) && !strings.Contains(err.Error(), "dial") {
-			return refused(wrapped, "if a pooler answers at this address, set CDC_REPLICATION_URI to a direct connection")
-		}
-		return wrapped
+	// Some poolers hang up without a word.
+	if code(err) == "" && errors.Is(err, io.ErrUnexpectedEOF) && !strings.Contains(err.Error(), "dial") {
+		return refused(wrapped, "if a pooler answers at this address, set CDC_REPLICATION_URI to a direct connection")
 	}
-	switch refusal.Code {
+	switch code(err) {
 	case stateProtocol, stateNotSupported, "42601":
 		return refused(wrapped, "this looks like a connection pooler, which does not pass replication on: "+
 			"set CDC_REPLICATION_URI to a direct connection to the same Postgres")
 	case stateNoPrivilege:
 		return refused(wrapped, "the role needs the REPLICATION attribute: cdc setup --print-sql shows the statements")
-	case "28000": // invalid_authorization_specification: pg_hba.conf
-		return refused(wrapped, "pg_hba.conf has to let this role connect to this database "+
-			"(a logical replication connection matches the database's name)")
 	case stateConnections:
 		return refused(wrapped, "raise max_wal_senders and restart Postgres, or stop an unused replication client")
+	}
+	if remedy := Remedy(err); remedy != "" {
+		return refused(wrapped, remedy)
 	}
 	return wrapped
 }

@@ -77,7 +77,7 @@ func mayPublish(ctx context.Context, q Querier, plan Plan) error {
 		return err
 	}
 	if err := current.acceptable(); err != nil {
-		return err
+		return fmt.Errorf("publication %q: %w", plan.Publication, err)
 	}
 	wanted, err := readTables(ctx, q, plan.Tables)
 	if err != nil {

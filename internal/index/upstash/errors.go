@@ -1,7 +1,6 @@
 package upstash
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -61,13 +60,13 @@ func (x *Index) result(res *http.Response, body []byte) ([]byte, error) {
 	if res.StatusCode == http.StatusOK && err == nil && envelope.Error == nil && envelope.Result != nil {
 		return envelope.Result, nil
 	}
-	text := string(bytes.ToValidUTF8(body[:min(len(body), 512)], nil))
+	text := string(body[:min(len(body), 8<<10)])
 	if err == nil && envelope.Error != nil {
 		text = *envelope.Error
 	}
-	// A service, or a proxy on the way, may quote what it was sent.
-	text = strings.ReplaceAll(text, x.cfg.Token, "[token]")
-	return nil, x.refused(res, text)
+	// A service, or a proxy on the way, may quote what it was sent. Hidden before it is cut: half a secret is not found.
+	text = x.cfg.Hide(text)
+	return nil, x.refused(res, strings.ToValidUTF8(text[:min(len(text), 512)], ""))
 }
 
 // mismatch are the beginnings of refusals that no document is to blame for: the index is not what it should be.

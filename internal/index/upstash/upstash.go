@@ -29,6 +29,7 @@ import (
 
 	"payload-cdc/internal/document"
 	"payload-cdc/internal/index"
+	"payload-cdc/internal/secret"
 )
 
 // OwnerNamespace keeps the owners of all namespaces of an index.
@@ -49,8 +50,9 @@ type Config struct {
 	Retries  int           // of reads, and of writes certainly refused; defaults to 3, negative is none
 	MaxWait  time.Duration // longest pause between two tries; asked for a longer one, we give up; defaults to 5 s
 
-	Logger *slog.Logger     // of retries, at debug; nil discards
-	Now    func() time.Time // nil is time.Now
+	Hide   func(text string) string // takes secrets out of what the service says; nil hides the token only
+	Logger *slog.Logger             // of retries, at debug; nil discards
+	Now    func() time.Time         // nil is time.Now
 }
 
 // The service's limits. maxResponse is ours: a thousand vectors with the most metadata allowed fit.
@@ -162,6 +164,9 @@ func New(cfg Config) (*Index, error) {
 	}
 	if cfg.MaxWait <= 0 {
 		cfg.MaxWait = 5 * time.Second
+	}
+	if cfg.Hide == nil {
+		cfg.Hide = secret.New([]string{cfg.Token}, nil).Hide
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
