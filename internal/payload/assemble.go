@@ -236,7 +236,7 @@ func says(c *cell, s *spot, choice choice) ([]document.Block, error) {
 	if s.json {
 		rich, ok, err := ReadRichText(c.json)
 		if !ok && err == nil && choice.named {
-			return everyString(c.json), nil
+			return ReadJSONText(c.json)
 		}
 		return rich.Blocks, err
 	}

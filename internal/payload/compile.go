@@ -24,7 +24,7 @@ type compiler struct {
 	dynamic bool // places that only rows tell
 	texts   bool
 	numbers bool
-	around  bool // the rows around those of relations
+	around  bool               // the rows around those of relations
 	needed  map[*part][]string // columns that are no text by default
 }
 

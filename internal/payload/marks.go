@@ -21,7 +21,7 @@ type Marks struct {
 	scopes  map[*collection]*scope
 	touched []*scope // by this transaction
 	rows    map[*table]*rows
-	written []*rows // that remember something
+	written []*rows               // that remember something
 	shown   map[*table]*shownRows // by their root
 	changed []*shownRows          // by this transaction
 	roles   map[uint32]*role

@@ -34,7 +34,7 @@ type reading struct {
 	docs   map[string]*raw
 	shows  map[*shown]map[string]*shownRow // what the documents show, by id
 	read   int                             // bytes of it
-	cells  []cell // to be given away
+	cells  []cell                          // to be given away
 	rows   []row
 }
 

@@ -153,24 +153,24 @@ var journal = []string{
 func TestRelated(t *testing.T) {
 	pool := build(t, "public", journal...)
 	for path, want := range map[string][]string{
-		"author.name":                    {"en: Ann", "de: Ann"},
-		"author.penName":                 {"en: A.", "de: A."},
-		"author.email":                   {"en: ann@example.com", "de: ann@example.com"},
-		"topic.title":                    {"en: Sea", "de: Air"}, // each locale its own
-		"topic.seo.title":                {"en: Sea!", "de: "},
-		"topic.label":                    {"en: sea", "de: "}, // no fallback
-		"topics.title":                   {"en: Air, Sea", "de: Air, Sea"},
-		"topics.label":                   {"en: sea", "de: See"},
-		"meta.place.country":             {"en: Norway", "de: "}, // not published in German
-		"meta.place.name":                {"en: Oslo", "de: "},
-		"layout.hero.place.name":         {"en: Oslo", "de: "},
-		"aside.hero.place.name":          {"en: ", "de: "},
-		"layout.about.title":             {"en: Sea", "de: Sea"},
-		"layout.hero.about.title":        {"en: Sea", "de: Sea"},
-		"seeAlso.name":                   {"en: Oslo, Bob", "de: Bob"}, // what has no such field is passed over
-		"seeAlso.title":                  {"en: Sea", "de: Sea"},
-		"meta_place_id.country":          {"en: Norway", "de: "},
-		"author.name topics.title":       {"en: Ann | Air, Sea", "de: Ann | Air, Sea"},
+		"author.name":                   {"en: Ann", "de: Ann"},
+		"author.penName":                {"en: A.", "de: A."},
+		"author.email":                  {"en: ann@example.com", "de: ann@example.com"},
+		"topic.title":                   {"en: Sea", "de: Air"}, // each locale its own
+		"topic.seo.title":               {"en: Sea!", "de: "},
+		"topic.label":                   {"en: sea", "de: "}, // no fallback
+		"topics.title":                  {"en: Air, Sea", "de: Air, Sea"},
+		"topics.label":                  {"en: sea", "de: See"},
+		"meta.place.country":            {"en: Norway", "de: "}, // not published in German
+		"meta.place.name":               {"en: Oslo", "de: "},
+		"layout.hero.place.name":        {"en: Oslo", "de: "},
+		"aside.hero.place.name":         {"en: ", "de: "},
+		"layout.about.title":            {"en: Sea", "de: Sea"},
+		"layout.hero.about.title":       {"en: Sea", "de: Sea"},
+		"seeAlso.name":                  {"en: Oslo, Bob", "de: Bob"}, // what has no such field is passed over
+		"seeAlso.title":                 {"en: Sea", "de: Sea"},
+		"meta_place_id.country":         {"en: Norway", "de: "},
+		"author.name topics.title":      {"en: Ann | Air, Sea", "de: Ann | Air, Sea"},
 		"topics.title topics.seo_title": {"en: Air, Sea | Sea!", "de: Air, Sea | Sea!"},
 	} {
 		cfg := rulesFor(Rules{Related: strings.Fields(path), Exclude: []string{"title"}})
