@@ -106,7 +106,7 @@ func (f *feed) Commit(end wal.LSN, at time.Time) error {
 	m := pipeline.Marks{Keys: keys, XID: f.xid, End: end, At: at}
 	for _, slug := range sweeps {
 		m.Sweeps = append(m.Sweeps, pipeline.SweepMark{
-			Collection: slug, Reason: "a child row was deleted alone", Delay: f.pipeline.Debounce(),
+			Collection: slug, Reason: "a row was deleted that named no document", Delay: f.pipeline.Debounce(),
 		})
 	}
 	for _, slug := range truncated {

@@ -16,6 +16,7 @@ import (
 type coverage struct {
 	findings   []admin.Finding
 	unstreamed map[string]bool // slugs of collections whose root is not in the publication
+	blind      map[string]bool // slugs of collections that show rows of tables that are not
 	change     bool            // this role could make it better by itself
 }
 
@@ -23,7 +24,7 @@ type coverage struct {
 // row whatever they change, so a child table that is missing costs only what plain SQL does to it alone. A collection
 // whose root is missing is kept right by sweeps.
 func (d *Daemon) cover(ctx context.Context, model *payload.Model, role string, gone []string) (coverage, error) {
-	c := coverage{unstreamed: map[string]bool{}}
+	c := coverage{unstreamed: map[string]bool{}, blind: map[string]bool{}}
 	may, exists, err := replication.InspectPublication(ctx, d.source, d.cfg.Publication, published(model))
 	if err != nil {
 		return coverage{}, err
@@ -37,10 +38,22 @@ func (d *Daemon) cover(ctx context.Context, model *payload.Model, role string, g
 	c.change = may.Changed()
 	add := "its owner, or an administrator, runs: " + may.Lacking.Add + "; it is noticed within ten seconds"
 	children := may.Lacking.Missing
+	var others []replication.Table // that are none of the collections' own
 	for _, one := range model.Collections() {
 		root := replication.Table{Schema: one.Schema, Name: one.Table}
 		lacking := slices.Contains(may.Lacking.Missing, root)
 		c.unstreamed[one.Slug] = lacking || slices.Contains(may.Added, root)
+		var shown []replication.Table
+		for _, t := range model.ShownBy(one.Slug) {
+			if t := replication.Table(t); slices.Contains(may.Lacking.Missing, t) {
+				shown = append(shown, t)
+			}
+		}
+		if len(shown) > 0 {
+			others, c.blind[one.Slug] = append(others, shown...), true
+			c.find(fmt.Sprintf("what documents of %q show of others is not streamed: %s is not in publication %s, and role %q lacks %s; its changes reach the index by sweeps only, when cdc starts and once a day",
+				one.Slug, tableNames(shown), d.cfg.Publication, role, may.Lacking.Rights), add)
+		}
 		if !lacking {
 			continue
 		}
@@ -50,6 +63,7 @@ func (d *Daemon) cover(ctx context.Context, model *payload.Model, role string, g
 		c.find(fmt.Sprintf("collection %q is not streamed: %s is not in publication %s, and role %q lacks %s; its changes reach the index by sweeps only, when cdc starts and once a day",
 			one.Slug, root, d.cfg.Publication, role, may.Lacking.Rights), add)
 	}
+	children = slices.DeleteFunc(slices.Clone(children), func(t replication.Table) bool { return slices.Contains(others, t) })
 	if len(children) > 0 {
 		c.find(fmt.Sprintf("publication %s is without %s, and role %q lacks %s; what Payload does is seen all the same, because it writes the document's own row too, but plain SQL on these tables alone is not",
 			d.cfg.Publication, tableNames(children), role, may.Lacking.Rights), add)
@@ -103,10 +117,14 @@ func (d *Daemon) unstreamed() []pipeline.SweepMark {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var marks []pipeline.SweepMark
-	for slug, not := range d.covered.unstreamed {
-		if not && !d.looked[slug] {
+	for slug, root := range d.covered.unstreamed {
+		if (root || d.covered.blind[slug]) && !d.looked[slug] {
 			d.looked[slug] = true
-			marks = append(marks, pipeline.SweepMark{Collection: slug, Reason: "it is not streamed"})
+			reason := "it is not streamed"
+			if !root {
+				reason = "what it shows is not streamed"
+			}
+			marks = append(marks, pipeline.SweepMark{Collection: slug, Reason: reason})
 		}
 	}
 	return marks

@@ -15,7 +15,7 @@ import (
 // other columns in table order, hasMany fields by name, and arrays and blocks by name and position, each row in the same
 // way. Rules.Order and Rules.FirstOf make passes over the same order.
 type writer struct {
-	*collection
+	*reading
 	root *place
 
 	// Of the entry being written:
@@ -114,6 +114,7 @@ func (w *writer) entry(doc *raw, locale string) (document.Entry, error) {
 			break
 		}
 	}
+	w.related(doc)
 	e := document.Entry{Locale: locale, Title: w.titleText, Blocks: w.out}
 	if len(e.Blocks) == 0 {
 		e.Blocks = nil
@@ -169,6 +170,9 @@ func (w *writer) row(r *row, at *place) {
 	}
 	for i := range r.lists {
 		l := &r.lists[i]
+		if l.kind == rels { // of ids
+			continue
+		}
 		if choice := w.sel.list(at, l); choice.rank == w.pass && (l.locale == "" || l.locale == w.locale) {
 			n := len(w.out)
 			w.list(l, choice)
@@ -232,7 +236,7 @@ func says(c *cell, s *spot, choice choice) ([]document.Block, error) {
 	if s.json {
 		rich, ok, err := ReadRichText(c.json)
 		if !ok && err == nil && choice.named {
-			return everyString(c.json), nil
+			return ReadJSONText(c.json)
 		}
 		return rich.Blocks, err
 	}

@@ -16,12 +16,15 @@ var ErrRules = errors.New("rules")
 type compiler struct {
 	*collection
 	names    *names
+	all      []candidate  // every collection there is
+	foreign  []foreignKey // keys of the schema
 	warnings []string
 
 	// What has to be read for it:
 	dynamic bool // places that only rows tell
 	texts   bool
 	numbers bool
+	around  bool               // the rows around those of relations
 	needed  map[*part][]string // columns that are no text by default
 }
 
@@ -111,7 +114,10 @@ func (c *compiler) compile(r Rules) error {
 	if err := c.compileMetadata(r.Metadata); err != nil {
 		return err
 	}
-	return c.compileWhere(r.Where)
+	if err := c.compileWhere(r.Where); err != nil {
+		return err
+	}
+	return c.compileRelated(r.Related)
 }
 
 // embed makes what a rule names text, whatever it is by default.

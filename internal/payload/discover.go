@@ -71,13 +71,13 @@ func newModel(ctx context.Context, q Querier, c *catalog, cfg Config) (*Model, e
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{schema: cfg.Schema, bySlug: map[string]*collection{}, byOID: map[uint32]*table{}, byName: c.byName, keys: c.keys}
+	m := &Model{schema: cfg.Schema, bySlug: map[string]*collection{}, byOID: map[uint32]*table{}, byName: c.byName, keys: c.keys, shown: map[*table][]shower{}}
 	for _, t := range c.tables {
 		m.byOID[t.oid] = t
 	}
 	for _, one := range chosen {
 		one.ids, one.codes = idTypeOf(one.IDType), c.locales
-		unproved, err := one.plan(rules[one], sampleNames(ctx, q, one))
+		unproved, err := one.plan(rules[one], sampleNames(ctx, q, one), all, c.keys)
 		if err != nil {
 			return nil, err
 		}
@@ -88,6 +88,11 @@ func newModel(ctx context.Context, q Querier, c *catalog, cfg Config) (*Model, e
 		one.own(one.root)
 		m.collections = append(m.collections, one)
 		m.bySlug[one.Slug] = one
+		for _, s := range one.shown {
+			for _, t := range s.tables() {
+				m.shown[t] = append(m.shown[t], shower{one, s})
+			}
+		}
 	}
 	slices.SortFunc(m.collections, func(a, b *collection) int { return strings.Compare(a.Slug, b.Slug) })
 	for _, one := range m.collections {

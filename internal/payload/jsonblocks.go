@@ -91,8 +91,8 @@ func (t *tape) isBlocks(v int32) bool {
 }
 
 // ReadJSONText reads every string of a JSON value as text, in stored order, one block for each, for the plain json fields
-// that a user names. Names of members, and values that only machines read, are left out. Nil when src is no JSON. An
-// error is permanent: the value is beyond the bounds.
+// that a user names. Names of members, what is under a secret-looking one, and values that only machines read are left
+// out. Nil when src is no JSON. An error is permanent: the value is beyond the bounds.
 func ReadJSONText(src []byte) ([]document.Block, error) {
 	if len(src) > maxRichText {
 		return nil, permanent(errTooLarge)
@@ -102,11 +102,17 @@ func ReadJSONText(src []byte) ([]document.Block, error) {
 		return nil, nil
 	}
 	var out []document.Block
-	for v := range t.list {
-		if t.list[v].kind != '"' || t.isName(int32(v)) {
+	for v := int32(0); int(v) < len(t.list); v++ {
+		switch {
+		case t.kind(v) != '"':
+			continue
+		case t.isName(v):
+			if isSecret(toSnakeCase(t.text(v))) {
+				v = t.list[v+1].next - 1
+			}
 			continue
 		}
-		text := strings.TrimSpace(strings.ToValidUTF8(t.text(int32(v)), "\ufffd"))
+		text := strings.TrimSpace(strings.ToValidUTF8(t.text(v), "\ufffd"))
 		if text != "" && isTextValue(text) {
 			out = append(out, document.Block{Kind: document.Prose, Text: text})
 		}

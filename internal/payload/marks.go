@@ -2,6 +2,7 @@ package payload
 
 import (
 	"fmt"
+	"slices"
 
 	"payload-cdc/internal/document"
 	"payload-cdc/internal/wal"
@@ -13,13 +14,16 @@ import (
 // A row of a root names its document. A row right below names it through its parent column. A deeper row names its
 // parent row: that leads to the document if the transaction has written that row too (Payload deletes and inserts all
 // of a document's children again), else it is a hint. A deleted row below a root tells only its own id: if the
-// transaction names no document of its collection, the collection owes a sweep.
+// transaction names no document of its collection, the collection owes a sweep. A row that documents show is a hint for
+// each collection that shows such rows, and names none of its documents.
 type Marks struct {
 	model   *Model
 	scopes  map[*collection]*scope
 	touched []*scope // by this transaction
 	rows    map[*table]*rows
-	written []*rows // that remember something
+	written []*rows               // that remember something
+	shown   map[*table]*shownRows // by their root
+	changed []*shownRows          // by this transaction
 	roles   map[uint32]*role
 	last    *role // of the row before: rows of one table come in runs
 	ignored map[string]bool
@@ -49,6 +53,10 @@ type role struct {
 	parent   int   // column of the parent's id
 	rows     *rows // of this table; nil when there is nothing below it
 	above    *rows // of the parent table, when that is not a root
+
+	shown     *shownRows // nil when no document shows rows of the table
+	shownRoot bool       // not their locales
+	shownID   int        // column of the shown row's id
 }
 
 // rows are the rows of a table that the transaction has written, and their documents.
@@ -68,7 +76,7 @@ type hint struct {
 
 // Marks returns a new collector.
 func (m *Model) Marks() *Marks {
-	return &Marks{model: m, scopes: map[*collection]*scope{}, rows: map[*table]*rows{}, roles: map[uint32]*role{}, ignored: map[string]bool{}}
+	return &Marks{model: m, scopes: map[*collection]*scope{}, rows: map[*table]*rows{}, shown: map[*table]*shownRows{}, roles: map[uint32]*role{}, ignored: map[string]bool{}}
 }
 
 // Ignore makes rows of a table name nothing: the log still has rows of it, but the catalog does not any more.
@@ -88,6 +96,9 @@ func (m *Marks) Row(row *wal.Row) error {
 			return err
 		}
 		m.last = r
+	}
+	if r.shown != nil {
+		m.show(r, row)
 	}
 	s := r.scope
 	if s == nil {
@@ -132,6 +143,13 @@ func (m *Marks) Truncate(relations []*wal.Relation) error {
 			m.touch(r.scope)
 			r.scope.emptied = true
 		}
+		if s := r.shown; s != nil {
+			if !s.listed {
+				s.listed = true
+				m.changed = append(m.changed, s)
+			}
+			s.gone = true
+		}
 	}
 	return nil
 }
@@ -158,21 +176,29 @@ func (m *Marks) Take() []document.Key {
 		r.listed = false
 	}
 	m.written = m.written[:0]
+	for _, s := range m.changed {
+		forget(&s.ids)
+	}
 	taken := m.keys
 	m.keys, m.hints = m.keys[:0], m.hints[:0]
 	return taken
 }
 
-// End ends the transaction. It returns the rest of its keys and hints, the collections that owe a sweep because a row
-// told too little, and those of which a table was emptied.
+// End ends the transaction. It returns the rest of its keys and hints, the collections that owe a sweep because a deleted
+// row told too little, and those of which a table was emptied.
 func (m *Marks) End() (keys []document.Key, sweeps, truncated []string) {
 	keys = m.Take()
 	sweeps = m.sweeps[:0]
+	m.endShown(func(slug string) {
+		if !slices.Contains(sweeps, slug) {
+			sweeps = append(sweeps, slug)
+		}
+	})
 	for _, s := range m.touched {
 		if s.emptied {
 			truncated = append(truncated, s.slug)
 		}
-		if s.deleted && !s.named {
+		if s.deleted && !s.named && !slices.Contains(sweeps, s.slug) {
 			sweeps = append(sweeps, s.slug)
 		}
 		s.named, s.deleted, s.emptied, s.listed = false, false, false, false
@@ -279,13 +305,16 @@ func (m *Marks) role(relation *wal.Relation) (*role, error) {
 
 // place tells a role where its table stands in the tree of its collection.
 func (m *Marks) place(r *role, t *table) {
+	if r.shown = m.showers(t); r.shown != nil {
+		r.shownID = r.id
+		if r.shownRoot = t.parent == nil; !r.shownRoot {
+			r.shownID = r.relation.Index(t.via)
+		}
+	}
 	if t.collection == nil {
 		return
 	}
-	if r.scope = m.scopes[t.collection]; r.scope == nil {
-		r.scope = &scope{slug: t.collection.Slug, ids: map[string]string{}}
-		m.scopes[t.collection] = r.scope
-	}
+	r.scope = m.scope(t.collection)
 	if t.parent == nil {
 		r.isRoot = true
 		return
@@ -297,6 +326,15 @@ func (m *Marks) place(r *role, t *table) {
 	if len(t.children) > 0 {
 		r.rows = m.below(t)
 	}
+}
+
+func (m *Marks) scope(c *collection) *scope {
+	s := m.scopes[c]
+	if s == nil {
+		s = &scope{slug: c.Slug, ids: map[string]string{}}
+		m.scopes[c] = s
+	}
+	return s
 }
 
 // below returns what is remembered of the rows of a table that has others below it.

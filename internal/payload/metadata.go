@@ -78,7 +78,7 @@ func (w *writer) extra(root *row) map[string]any {
 		m := &w.metas[i]
 		if m.kind != aColumn {
 			for j := range root.lists {
-				if l := &root.lists[j]; l.key == m.key && (l.locale == "" || l.locale == w.locale) {
+				if l := &root.lists[j]; l.kind != rels && l.key == m.key && (l.locale == "" || l.locale == w.locale) {
 					out[m.text] = l.extra()
 				}
 			}

@@ -12,7 +12,7 @@ import (
 )
 
 // walkerVersion changes when the same rows would give other text.
-const walkerVersion = 2
+const walkerVersion = 3
 
 // Collection is a collection that is indexed, or a global: that is a collection of one document.
 type Collection struct {
@@ -31,6 +31,8 @@ type Collection struct {
 	Fields []string
 	// Skipped are fields that are not embedded and why, "slug: an identifier, …".
 	Skipped []string
+	// Related are the rules for text of other documents, "author.name": the last of Fields too.
+	Related []string
 }
 
 // Table names a table.
@@ -44,6 +46,13 @@ type Model struct {
 	byOID       map[uint32]*table
 	byName      map[string]*table
 	keys        []foreignKey // between the schema's tables, by name
+	shown       map[*table][]shower
+}
+
+// shower is a collection that shows rows of a table, or the rows that the table's are locales of.
+type shower struct {
+	collection *collection
+	shown      *shown
 }
 
 // collection is a Collection and how it is read.
@@ -60,6 +69,9 @@ type collection struct {
 	metas   []meta
 	ids     idType
 	sql     statements
+
+	relations []*relation // of the rules, in their order
+	shown     []*shown    // what they lead to
 }
 
 // Collections lists what is indexed, by slug.
@@ -68,22 +80,24 @@ func (m *Model) Collections() []Collection {
 	for i, c := range m.collections {
 		out[i] = c.Collection
 		out[i].Fields, out[i].Skipped = slices.Clone(c.Fields), slices.Clone(c.Skipped)
+		out[i].Related = slices.Clone(c.Related)
 	}
 	return out
 }
 
 // Tables lists the tables whose changes name documents: the roots of the indexed collections and everything below
-// them, never versions.
+// them, never versions; and those of the rows that documents show.
 func (m *Model) Tables() []Table {
 	var out []Table
 	for _, c := range m.collections {
 		out = append(out, m.TablesOf(c.Slug)...)
 	}
 	slices.SortFunc(out, func(a, b Table) int { return strings.Compare(a.Name, b.Name) })
-	return out
+	return slices.Compact(out)
 }
 
-// TablesOf lists the tables of one collection, its root first. Nil for an unknown slug.
+// TablesOf lists the tables of one collection, its root first, and those of the rows that its documents show. Nil for an
+// unknown slug.
 func (m *Model) TablesOf(slug string) []Table {
 	c := m.bySlug[slug]
 	if c == nil {
@@ -98,7 +112,35 @@ func (m *Model) TablesOf(slug string) []Table {
 		}
 	}
 	add(c.root)
+	for _, t := range m.ShownBy(slug) {
+		if !slices.Contains(out, t) { // a collection can show itself
+			out = append(out, t)
+		}
+	}
 	return out
+}
+
+// ShownBy lists the tables of the rows that documents of a collection show by Rules.Related.
+func (m *Model) ShownBy(slug string) []Table {
+	c := m.bySlug[slug]
+	if c == nil {
+		return nil
+	}
+	var out []Table
+	for _, s := range c.shown {
+		for _, t := range s.tables() {
+			out = append(out, Table{m.schema, t.name})
+		}
+	}
+	return out
+}
+
+// tables are those that what is shown is read of.
+func (s *shown) tables() []*table {
+	if s.locales == nil {
+		return []*table{s.root}
+	}
+	return []*table{s.root, s.locales}
 }
 
 // Fingerprint names all that decides which documents of a collection are published and what their text is: when it
@@ -116,6 +158,9 @@ func (m *Model) Fingerprint(slug string) string {
 			fmt.Fprintf(&b, "%q %s %v %v\n", f.name, f.typ, f.text, f.whole)
 		}
 	}
+	for _, s := range c.shown {
+		fmt.Fprintf(&b, "shows %s %s\n", s.sqlRoot, s.sqlLocales)
+	}
 	rules, _ := json.Marshal(c.rules) // strings, numbers and maps of them
 	b.Write(rules)
 	sum := sha256.Sum256([]byte(b.String()))
@@ -130,7 +175,7 @@ func (m *Model) Agrees(r *wal.Relation) bool {
 		return true
 	}
 	t := m.table(r.OID, r.Table)
-	if t == nil || t.collection == nil {
+	if t == nil || t.collection == nil && m.shown[t] == nil {
 		return true // Marks tells of unknown tables
 	}
 	if t.oid != r.OID || t.name != r.Table || len(t.columns) != len(r.Columns) {

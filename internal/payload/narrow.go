@@ -28,81 +28,89 @@ func localesIn(src []byte, codes []string) (found []string) {
 
 // jsonBlocks writes the blocks of a value, as far as this pass and locale go.
 func (w *writer) jsonBlocks(src []byte, s *spot, at *place) {
-	fail := func(err error) { w.err = fmt.Errorf("%s.%s: %w", at.part.name, s.name, err) }
 	field := append(slices.Clip(at.path), element{name: plain(s.name)})
-	if !w.sel.reaches(field) && len(localesIn(src, w.codes)) == 0 {
-		rich, ok, err := ReadJSONBlocks(src, nil)
-		if err != nil {
-			fail(err)
-		} else if ok {
-			w.out = append(w.out, rich.Blocks...)
-		}
-		return
+	says, keyed, err := w.readBlocks(src, w.locale, field)
+	if err == nil {
+		w.out = append(w.out, says...)
 	}
-	n := narrower{w: w, locale: w.locale, place: field}
-	says, err := n.read(src)
-	if err != nil {
-		fail(err)
-		return
-	}
-	w.out = append(w.out, says...)
-	if n.keyed && w.locale != "" && !w.translated {
+	if keyed && err == nil && w.locale != "" && !w.translated {
 		// What is said without any locale is not the locale's own.
-		without, err := (&narrower{w: w, place: field}).read(src)
-		if err != nil {
-			fail(err)
-			return
-		}
+		var without []document.Block
+		without, _, err = w.readBlocks(src, "", field)
 		w.translated = !slices.Equal(says, without)
 	}
+	if err != nil {
+		w.err = fmt.Errorf("%s.%s: %w", at.part.name, s.name, err)
+	}
 }
 
-// narrower writes a value of blocks anew with what is of one locale and one pass only.
+// readBlocks reads a value of blocks at a place as one locale has it. keyed says that it has values by locale.
+func (w *writer) readBlocks(src []byte, locale string, field []element) (says []document.Block, keyed bool, err error) {
+	if len(localesIn(src, w.codes)) > 0 {
+		n := narrower{codes: w.codes, locale: locale}
+		if src, err = n.narrow(src); err != nil {
+			return nil, false, err
+		}
+		keyed = n.keyed
+	}
+	rich, _, err := ReadJSONBlocks(src, w.filter(field))
+	return rich.Blocks, keyed, err
+}
+
+// filter is what the rules say, in this pass, of the blocks in a field; nil when they say nothing of what is in it.
+func (w *writer) filter(field []element) BlockFilter {
+	if !w.sel.reaches(field) {
+		return nil
+	}
+	return func(slug string, path []string) Verdict {
+		place := append(slices.Clip(field), element{name: joined(slug)})
+		for _, name := range path {
+			place = append(place, element{name: joined(name)})
+		}
+		rank, named := w.sel.rank(place, true)
+		switch {
+		case rank == w.pass && named && len(path) > 0 && !isSecret(toSnakeCase(path[len(path)-1])):
+			return Take
+		case rank == w.pass, w.sel.reaches(place):
+			return ByDefault
+		}
+		return Leave
+	}
+}
+
+// narrower writes a value of blocks anew with what is of one locale only.
 type narrower struct {
 	*tape
-	w      *writer
+	codes  []string
 	locale string
-	place  []element
 	to     bytes.Buffer
-	named  []document.Block // of fields that are text only because a rule names them
-	keyed  bool             // it has values by locale
+	keyed  bool // it has values by locale
 }
 
-func (n *narrower) read(src []byte) ([]document.Block, error) {
+// narrow returns what is no list of blocks as it is.
+func (n *narrower) narrow(src []byte) ([]byte, error) {
 	if len(src) > maxRichText {
 		return nil, permanent(errTooLarge)
 	}
 	t, valid := newTape(src)
 	if !valid || !t.isBlocks(0) {
-		return nil, nil
+		return src, nil
 	}
 	n.tape = t
-	if err := n.value(0, "", 0); err != nil {
+	if err := n.value(0, 0); err != nil {
 		return nil, permanent(err)
 	}
-	rich, _, err := ReadJSONBlocks(n.to.Bytes(), nil)
-	return append(rich.Blocks, n.named...), err
+	return n.to.Bytes(), nil
 }
 
-// value writes v, whose field has that name.
-func (n *narrower) value(v int32, name string, depth int) error {
+func (n *narrower) value(v int32, depth int) error {
 	switch {
 	case depth > maxDepth:
 		return errTooDeep
 	case n.isRows(v):
-		return n.rows(v, name, depth)
+		return n.rows(v, depth)
 	case n.kind(v) == '{' && !n.isLexical(v):
 		return n.members(v, depth)
-	}
-	rank, named := n.w.sel.rank(n.place, true)
-	if rank != n.w.pass {
-		n.to.WriteString("null")
-		return nil
-	}
-	if snake := toSnakeCase(name); named && !isTextName(snake) && !isSecret(snake) {
-		for _, s := range n.strings(v, nil) {
-			n.named = append(n.named, paragraphs(s)...)
-		}
 	}
 	n.copy(v)
 	return nil
@@ -123,18 +131,12 @@ func (n *narrower) isRows(v int32) bool {
 	return some && all && !n.isSlate(v)
 }
 
-func (n *narrower) rows(v int32, name string, depth int) (err error) {
+func (n *narrower) rows(v int32, depth int) (err error) {
 	separator := byte('[')
 	n.inside(v, func(_, e int32) bool {
 		n.to.WriteByte(separator)
 		separator = ','
-		if kind := n.string(e, "blockType"); kind != "" {
-			n.place = append(n.place, element{name: joined(kind)})
-			err = n.members(e, depth+1)
-			n.place = n.place[:len(n.place)-1]
-		} else {
-			err = n.value(e, name, depth+1)
-		}
+		err = n.value(e, depth+1)
 		return err == nil
 	})
 	n.to.WriteByte(']')
@@ -142,9 +144,6 @@ func (n *narrower) rows(v int32, name string, depth int) (err error) {
 }
 
 func (n *narrower) members(v int32, depth int) (err error) {
-	if depth > maxDepth {
-		return errTooDeep
-	}
 	n.to.WriteByte('{')
 	first := true
 	n.inside(v, func(k, m int32) bool {
@@ -160,14 +159,7 @@ func (n *narrower) members(v int32, depth int) (err error) {
 		first = false
 		n.copy(k)
 		n.to.WriteByte(':')
-		name := n.text(k)
-		if name == "blockType" || name == "id" {
-			n.copy(m)
-			return true
-		}
-		n.place = append(n.place, element{name: joined(name)})
-		err = n.value(m, name, depth+1)
-		n.place = n.place[:len(n.place)-1]
+		err = n.value(m, depth+1)
 		return err == nil
 	})
 	n.to.WriteByte('}')
@@ -176,41 +168,13 @@ func (n *narrower) members(v int32, depth int) (err error) {
 
 // byLocale says whether v is a localized field's values: all its keys are locales.
 func (n *narrower) byLocale(v int32) bool {
-	if len(n.w.codes) == 0 || n.kind(v) != '{' {
+	if len(n.codes) == 0 || n.kind(v) != '{' {
 		return false
 	}
 	some, all := false, true
 	n.inside(v, func(k, _ int32) bool {
-		some, all = true, slices.Contains(n.w.codes, n.text(k))
+		some, all = true, slices.Contains(n.codes, n.text(k))
 		return all
 	})
 	return some && all
-}
-
-// everyString returns the strings of any JSON as paragraphs, in order: a rule has named it. Those under secret-looking
-// keys stay out all the same.
-func everyString(src []byte) (out []document.Block) {
-	t, valid := newTape(src)
-	if !valid {
-		return nil
-	}
-	for _, s := range t.strings(0, nil) {
-		out = append(out, paragraphs(s)...)
-	}
-	return out
-}
-
-func (t *tape) strings(v int32, out []string) []string {
-	switch kind := t.kind(v); kind {
-	case '"':
-		return append(out, t.text(v))
-	case '{', '[':
-		t.inside(v, func(k, e int32) bool {
-			if kind == '[' || !isSecret(toSnakeCase(t.text(k))) {
-				out = t.strings(e, out)
-			}
-			return true
-		})
-	}
-	return out
 }

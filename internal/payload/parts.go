@@ -90,7 +90,7 @@ func newParts(root *table) []*part {
 		parts = append(parts, p)
 		for _, child := range t.children {
 			switch child.kind {
-			case array, selects, locales, block, texts, numbers:
+			case array, selects, locales, block, texts, numbers, rels:
 				p.below = append(p.below, add(child, p))
 			}
 		}

@@ -14,6 +14,9 @@ type place struct {
 	arrays []*place // as the part's arrays; nil until needed
 	lists  map[string]choice
 	blocks map[placed]*place
+
+	refers   []referring // columns of its rows that relations are; not before referred
+	referred bool
 }
 
 // placed names a block below a place: its field and its type.

@@ -6,15 +6,15 @@ import (
 )
 
 // plan decides what is read of a collection: which tables and columns, in which order. names is what rows tell of the
-// spelling of its fields. The warnings are rules that nothing proves or disproves.
-func (c *collection) plan(rules Rules, names *names) (warnings []string, err error) {
+// spelling of its fields, all and keys what its relations can lead to. The warnings are rules that nothing proves or disproves.
+func (c *collection) plan(rules Rules, names *names, all []candidate, keys []foreignKey) (warnings []string, err error) {
 	c.rules = rules
 	upload := c.root.has("filename", "mime_type", "filesize")
 	c.parts = newParts(c.root)
 	for _, p := range c.parts {
 		p.chooseFields(upload && p.kind == root)
 	}
-	rulebook := &compiler{collection: c, names: names}
+	rulebook := &compiler{collection: c, names: names, all: all, foreign: keys}
 	if err := rulebook.compile(rules); err != nil {
 		return nil, err
 	}
@@ -30,6 +30,7 @@ func (c *collection) plan(rules Rules, names *names) (warnings []string, err err
 	c.Localized = slices.ContainsFunc(c.parts, func(p *part) bool { return p.localized })
 	c.chooseTitles()
 	c.placeMetas()
+	c.placeRelations(all)
 	for _, p := range c.parts {
 		p.sql = c.selects(p)
 	}
@@ -64,7 +65,7 @@ func (c *collection) prune(rules *compiler) {
 		lists[p.kind] = lists[p.kind] || p.kind == texts && rules.texts || p.kind == numbers && rules.numbers
 	}
 	// What is in a block, or told by a path, can be below any array and any block.
-	around := blocks || lists[texts] || lists[numbers]
+	around := blocks || lists[texts] || lists[numbers] || rules.around
 	keep := map[*part]bool{}
 	var visit func(p *part) bool
 	visit = func(p *part) bool {
@@ -75,6 +76,8 @@ func (c *collection) prune(rules *compiler) {
 		switch p.kind {
 		case texts, numbers:
 			needed = lists[p.kind]
+		case rels:
+			needed = len(p.fields) > 0
 		case block:
 			needed = around
 		case array:
@@ -174,6 +177,7 @@ func (c *collection) describe(names *names) {
 			c.Fields = append(c.Fields, l.text)
 		}
 	}
+	c.Fields = append(c.Fields, c.Related...)
 }
 
 // maxNested bounds how deep blocks in blocks are listed.

@@ -201,3 +201,32 @@ func TestReadUsesTheIndex(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkShowing pages through the documents that show one row: 100,000 of them, half by a column and half by a row of _rels.
+func BenchmarkShowing(b *testing.B) {
+	db := pgtest.New(b)
+	payloadtest.LoadDump(b, db)
+	pool := db.Pool(b)
+	exec(b, pool,
+		`insert into posts (title, _status, primary_category_id) select 'Post ' || n, 'published', case when n % 2 = 0 then 3 end from generate_series(1, 100000) n`,
+		`insert into posts_rels ("order", parent_id, path, categories_id) select 1, id, 'categories', 3 from posts where title like 'Post %' and primary_category_id is null`,
+		`analyze posts, posts_rels`)
+	r := NewReader(pool, discover(b, pool, Config{Collections: []string{"posts"}, Rules: map[string]Rules{"posts": {Related: []string{"categories.name", "primaryCategory.name"}}}}), Config{})
+	for b.Loop() {
+		found := 0
+		for cursor := ""; ; {
+			keys, next, _, err := r.Showing(b.Context(), document.Key{Collection: "posts", ID: "3", Via: "*categories"}, cursor, 500)
+			if err != nil {
+				b.Fatal(err)
+			}
+			found += len(keys)
+			if cursor = next; cursor == "" {
+				break
+			}
+		}
+		if found != 100_000 {
+			b.Fatalf("%d documents", found)
+		}
+	}
+	b.ReportMetric(100_000*float64(b.N)/b.Elapsed().Seconds(), "documents/s")
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -15,7 +16,8 @@ import (
 )
 
 // Reader reads documents as Postgres has them now. Each call is one round trip: one REPEATABLE READ transaction with a
-// constant number of queries per collection. Safe for concurrent use.
+// constant number of queries per collection. Documents that show others take a second one, in the same transaction. Safe
+// for concurrent use.
 //
 // Errors: ErrSchemaChanged when the Model is out of date; systemic when the role may not read; permanent when a
 // document is beyond the bounds, or a batch of several is: then the smaller parts may do.
@@ -54,6 +56,46 @@ type query struct {
 
 // look runs queries in one snapshot, in one round trip.
 func (r *Reader) look(ctx context.Context, m *Model, queries []query) (snapshot wal.Snapshot, err error) {
+	b := begin(&snapshot, queries)
+	b.Queue("commit")
+	// A connection that an error leaves inside the transaction is closed by the pool.
+	if err := r.pool.SendBatch(ctx, b).Close(); err != nil {
+		return wal.Snapshot{}, classify(err, m.schema, r.pool.Config().ConnConfig.User)
+	}
+	return snapshot, nil
+}
+
+// lookTwice runs queries, and then in the same snapshot those that their answers lead to. twice false says that there are
+// none: then it is one round trip.
+func (r *Reader) lookTwice(ctx context.Context, m *Model, queries []query, then func() []query, twice bool) (snapshot wal.Snapshot, err error) {
+	if !twice {
+		if snapshot, err = r.look(ctx, m, queries); err == nil {
+			then()
+		}
+		return snapshot, err
+	}
+	fail := func(err error) (wal.Snapshot, error) {
+		return wal.Snapshot{}, classify(err, m.schema, r.pool.Config().ConnConfig.User)
+	}
+	conn, err := r.pool.Acquire(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	defer conn.Release() // which closes one that is still inside the transaction
+	if err := conn.SendBatch(ctx, begin(&snapshot, queries)).Close(); err != nil {
+		return fail(err)
+	}
+	b := &pgx.Batch{}
+	queue(b, then())
+	b.Queue("commit")
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		return fail(err)
+	}
+	return snapshot, nil
+}
+
+// begin begins a transaction with queries; snapshot is set once they have run.
+func begin(snapshot *wal.Snapshot, queries []query) *pgx.Batch {
 	b := &pgx.Batch{}
 	b.Queue("begin isolation level repeatable read read only")
 	b.Queue("select pg_catalog.pg_current_snapshot()::text").QueryRow(func(row pgx.Row) error {
@@ -61,9 +103,15 @@ func (r *Reader) look(ctx context.Context, m *Model, queries []query) (snapshot 
 		if err := row.Scan(&text); err != nil {
 			return err
 		}
-		snapshot, err = wal.ParseSnapshot(text)
+		var err error
+		*snapshot, err = wal.ParseSnapshot(text)
 		return err
 	})
+	queue(b, queries)
+	return b
+}
+
+func queue(b *pgx.Batch, queries []query) {
 	for _, q := range queries {
 		b.Queue(q.sql, q.args...).Query(func(rows pgx.Rows) error {
 			defer rows.Close()
@@ -75,12 +123,6 @@ func (r *Reader) look(ctx context.Context, m *Model, queries []query) (snapshot 
 			return rows.Err()
 		})
 	}
-	b.Queue("commit")
-	// A connection that an error leaves inside the transaction is closed by the pool.
-	if err := r.pool.SendBatch(ctx, b).Close(); err != nil {
-		return wal.Snapshot{}, classify(err, m.schema, r.pool.Config().ConnConfig.User)
-	}
-	return snapshot, nil
 }
 
 // batch is the documents of one collection among the keys of a call.
@@ -131,18 +173,30 @@ func (r *Reader) Read(ctx context.Context, keys []document.Key) ([]document.Docu
 			queries = append(queries, query{p.sql, []any{b.ids, r.cfg.MaxDocument}, func(v [][]byte) error { return one.take(p, v) }})
 		}
 	}
-	snapshot, err := r.look(ctx, m, queries)
+	writers := make([]*writer, len(readings))
+	snapshot, err := r.lookTwice(ctx, m, queries, func() (more []query) {
+		for i, one := range readings {
+			for _, doc := range one.docs {
+				one.grow(doc)
+			}
+			writers[i] = &writer{reading: one, root: one.sel.place(one.parts[0], nil)}
+			more = append(more, one.referred(writers[i].root)...)
+		}
+		return more
+	}, slices.ContainsFunc(readings, func(one *reading) bool { return len(one.relations) > 0 }))
 	if err != nil {
 		return nil, wal.Snapshot{}, fmt.Errorf("read %d documents: %w", len(keys), err)
 	}
-	for _, one := range readings {
-		w := &writer{collection: one.collection, root: one.sel.place(one.parts[0], nil)}
+	for i, one := range readings {
+		w := writers[i]
 		for _, id := range one.ids {
 			doc := one.docs[id]
 			if doc == nil {
 				continue
 			}
-			one.grow(doc)
+			if err := w.weighShown(doc); err != nil {
+				return nil, wal.Snapshot{}, fmt.Errorf("read %d documents: %w", len(keys), err)
+			}
 			entries, err := w.entries(doc)
 			if err != nil {
 				return nil, wal.Snapshot{}, fmt.Errorf("read %s/%s: %w", w.Slug, id, err)

@@ -18,18 +18,28 @@ type bounds struct {
 	total     int
 }
 
+// add takes in bytes of one more row.
+func (b *bounds) add(n int) error {
+	if b.total += n; b.total > b.cfg.MaxBatch && b.documents > 1 {
+		return permanent(fmt.Errorf("%d documents have more than %d bytes of text together", b.documents, b.cfg.MaxBatch))
+	}
+	return nil
+}
+
 // reading takes in the rows of one batch of a collection.
 type reading struct {
 	*batch
 	*forest
 	bounds *bounds
 	docs   map[string]*raw
-	cells  []cell // to be given away
+	shows  map[*shown]map[string]*shownRow // what the documents show, by id
+	read   int                             // bytes of it
+	cells  []cell                          // to be given away
 	rows   []row
 }
 
 func newReading(b *batch, bounds *bounds) *reading {
-	return &reading{batch: b, forest: b.newForest(), bounds: bounds, docs: make(map[string]*raw, len(b.ids))}
+	return &reading{batch: b, forest: b.newForest(), bounds: bounds, docs: make(map[string]*raw, len(b.ids)), shows: map[*shown]map[string]*shownRow{}}
 }
 
 // take takes in one row of a part. Those of parts above it have come before; one of a document whose root has not come is of
@@ -47,6 +57,15 @@ func (r *reading) take(p *part, v [][]byte) error {
 	}
 	locale := r.locale(doc, string(v[headLocale]))
 	switch p.kind {
+	case rels:
+		for i, id := range v[heads:] {
+			if id != nil {
+				doc.values = append(doc.values, listed{
+					part: p, parent: string(v[headParent]), path: r.path(v[headPath]), locale: locale, text: string(id), order: number(v[headOrder]), to: i,
+				})
+			}
+		}
+		return nil
 	case texts, numbers, selects:
 		if text := v[heads]; text != nil {
 			doc.values = append(doc.values, listed{
@@ -86,15 +105,10 @@ func (r *reading) weigh(doc *raw, v [][]byte) error {
 	}
 	stored, _ := strconv.Atoi(string(v[headSize]))
 	doc.size += max(travelled, stored)
-	r.bounds.total += travelled
-	cfg := r.bounds.cfg
-	if doc.size > cfg.MaxDocument {
-		return permanent(fmt.Errorf("%s/%s has more than %d bytes of text", r.Slug, doc.id, cfg.MaxDocument))
+	if most := r.bounds.cfg.MaxDocument; doc.size > most {
+		return permanent(fmt.Errorf("%s/%s has more than %d bytes of text", r.Slug, doc.id, most))
 	}
-	if r.bounds.total > cfg.MaxBatch && r.bounds.documents > 1 {
-		return permanent(fmt.Errorf("%d documents have more than %d bytes of text together", r.bounds.documents, cfg.MaxBatch))
-	}
-	return nil
+	return r.bounds.add(travelled)
 }
 
 // locale notes that a document has something of a locale, and returns the one copy of its name.

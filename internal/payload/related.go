@@ -3,6 +3,7 @@ package payload
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"payload-cdc/internal/document"
@@ -11,9 +12,8 @@ import (
 
 // Showing pages through the published documents of a collection that refer to a row now, in the order of the id column:
 // hint is a row of the table "*table". A page may hold fewer than n, as those that are not published are left out. An
-// empty cursor begins, an empty next ends; a cursor of another id type begins again. Only foreign keys tell, of the root
-// and of every table below it: a relation inside rich text or a block that is JSON has none. A row of _rels that Payload
-// left behind counts, which costs one look at its document.
+// empty cursor begins, an empty next ends; a cursor of another id type begins again. Only relations of Rules.Related
+// count. A row of _rels that Payload left behind does too, which costs one look at its document.
 func (r *Reader) Showing(ctx context.Context, hint document.Key, cursor string, n int) (keys []document.Key, next string, snapshot wal.Snapshot, err error) {
 	m := r.model.Load()
 	var queries []query
@@ -23,7 +23,7 @@ func (r *Reader) Showing(ctx context.Context, hint document.Key, cursor string, 
 		if ok = ok && c.ids.can(after); ok {
 			args = append(args, after)
 		}
-		sql := c.showing(shown, m.keys, ok)
+		sql := c.showing(shown, ok)
 		if id := shown.column("id"); sql != "" && id != nil && idTypeOf(id.typ).can(hint.ID) {
 			found := 0
 			queries = append(queries, query{sql, args, func(v [][]byte) error {
@@ -48,15 +48,21 @@ func (r *Reader) Showing(ctx context.Context, hint document.Key, cursor string, 
 // showing is the query for the documents that refer to a row of another table, and whether they are published: $1 its id,
 // $2 how many, and with after $3, the id after which they begin. Empty when the collection has no reference to that table.
 // Each part is cut to a page before it is joined, or every page would cost as much as all that are left.
-func (c *collection) showing(shown *table, keys []foreignKey, after bool) string {
+func (c *collection) showing(shown *table, after bool) string {
 	var parts []string
-	for _, k := range keys {
-		// The key that makes a row the child of another is no reference.
-		if k.to != shown || k.from.collection != c || k.from.parent != nil && k.column == k.from.via {
-			continue
-		}
-		if col := k.from.column(k.column); col != nil {
-			parts = append(parts, "("+c.referring(k.from, col, after)+")")
+	for _, r := range c.relations {
+		for i := range r.from {
+			f := &r.from[i]
+			if f.shown.root != shown {
+				continue
+			}
+			only := ""
+			if r.rels {
+				only = " and " + flatPath("t0.path") + " = " + literal(r.flat)
+			}
+			if part := "(" + c.referring(f.part.table, f.column, only, after) + ")"; !slices.Contains(parts, part) {
+				parts = append(parts, part)
+			}
 		}
 	}
 	if len(parts) == 0 {
@@ -66,8 +72,8 @@ func (c *collection) showing(shown *table, keys []foreignKey, after bool) string
 		") r order by id limit $2) p join " + quoted(c.Schema, c.root.name) + " t on " + c.ids.value("t.id") + " = p.id order by p.id"
 }
 
-// referring selects the roots above the rows of t whose column refers to $1.
-func (c *collection) referring(t *table, col *column, after bool) string {
+// referring selects the roots above the rows of t whose column refers to $1, and that meet one more condition.
+func (c *collection) referring(t *table, col *column, only string, after bool) string {
 	join, last, root := "", 0, "t0.id"
 	for up := t; up.parent != nil; up = up.parent {
 		root = fmt.Sprintf("t%d.%s", last, quoted(up.via))
@@ -77,7 +83,7 @@ func (c *collection) referring(t *table, col *column, after bool) string {
 		}
 	}
 	ids := idTypeOf(col.typ)
-	where := " where " + ids.value("t0."+quoted(col.name)) + " = " + ids.scalar("$1")
+	where := " where " + ids.value("t0."+quoted(col.name)) + " = " + ids.scalar("$1") + only
 	if after {
 		where += " and " + c.ids.value(root) + " > " + c.ids.scalar("$3")
 	}

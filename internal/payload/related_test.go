@@ -43,6 +43,15 @@ var relations = map[string]string{
 	"cats": "categories", "heroImage": "media", "gallery": "media",
 }
 
+// showAll shows something of every relation of the lab.
+var showAll = map[string]Rules{
+	"posts": {Related: []string{
+		"categories.name", "primaryCategory.name", "related.name", "related.title", "polyOne.name", "polyOne.title", "heroImage.alt", "gallery.alt",
+		"layout.quoteBlock.mainCategory.name", "layout.relatedCategories.name", "layout.columns.content.relatedCategories.name", "layout.twoColumns.columns.content.quoteBlock.mainCategory.name",
+	}},
+	"blog-posts": {Related: []string{"related.name", "sections.cats.name"}},
+}
+
 // refersTo lists the rows that a value which Payload read back refers to, rich text aside.
 func refersTo(field string, v any, found map[string]bool) {
 	switch v := v.(type) {
@@ -79,7 +88,7 @@ func refersTo(field string, v any, found map[string]bool) {
 func TestShowing(t *testing.T) {
 	db := pgtest.New(t)
 	payloadtest.LoadDump(t, db)
-	r := NewReader(db.Pool(t), discover(t, db.Pool(t), Config{Collections: named}), Config{})
+	r := NewReader(db.Pool(t), discover(t, db.Pool(t), Config{Collections: named, Rules: showAll}), Config{})
 	shown := 0
 	for slug, byLocale := range payloadtest.Expected(t) {
 		if !slices.Contains(named, slug) {
@@ -128,7 +137,9 @@ func TestShowingFromBelow(t *testing.T) {
 		`update posts_blocks_hero_cta_links set product_id = 'sku-1'`,
 		`update blog_posts_locales set product_id = 'sku-1' where _locale = 'de'`,
 		`update posts set product_id = 'sku-1' where id in (select id from posts where _status = 'published' order by id desc limit 1)`)
-	r := NewReader(pool, discover(t, pool, Config{Collections: named}), Config{})
+	r := NewReader(pool, discover(t, pool, Config{Collections: named, Rules: map[string]Rules{
+		"posts": {Related: []string{"product.name", "layout.hero.ctaLinks.product.name", "categories.name"}}, "blog-posts": {Related: []string{"product.name"}},
+	}}), Config{})
 	for slug, sql := range map[string]string{
 		"posts":      `select id::text from posts where _status = 'published' and (product_id is not null or id in (select _parent_id from posts_blocks_hero)) order by id`,
 		"blog-posts": `select id::text from blog_posts where _status = 'published' and id in (select _parent_id from blog_posts_locales where _locale = 'de') order by id`,

@@ -20,6 +20,7 @@ type raw struct {
 	locales []string // of the locales that rows of it have, each once
 	size    int
 	dead    int // rows at paths that lead nowhere
+	shows   map[*shownRow]bool
 }
 
 // row is a row of the root, an array, a block or a locales table.
@@ -58,6 +59,10 @@ type list struct {
 	locale string
 	kind   kind
 	values []string
+	// Of references only:
+	part *part
+	flat string // the path, see flatten
+	to   []int  // the column of each value, by its place in the part
 }
 
 // listed is one value of a hasMany field, as its row has it.
@@ -65,6 +70,7 @@ type listed struct {
 	part                       *part
 	parent, path, locale, text string
 	order                      int
+	to                         int // of a reference: the place of its column
 }
 
 // forest hangs the rows of one batch of a collection on each other.
@@ -210,6 +216,12 @@ func (f *forest) growLists(doc *raw, at map[string]*row) {
 		}
 		for _, v := range run {
 			l.values = append(l.values, v.text)
+		}
+		if l.kind == rels {
+			l.part, l.flat = first.part, flatten(first.path)
+			for _, v := range run {
+				l.to = append(l.to, v.to)
+			}
 		}
 		j, _ := slices.BinarySearchFunc(up.lists, l, func(a, b list) int {
 			return cmp.Or(strings.Compare(a.key, b.key), strings.Compare(a.locale, b.locale))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ type names struct {
 	// By the place of the row around, keys of the fields on the way with a slash after each: "layout/columns/".
 	blocks map[string][]blocksName
 	lists  map[string][]listName
+	rels   []relationName
 	seen   map[string]bool   // block tables that have rows
 	spelt  map[string]string // keys as the project spells them
 	partly map[string]bool   // tables whose sample was not all
@@ -32,6 +34,13 @@ type blocksName struct {
 type listName struct {
 	key  string
 	kind kind
+}
+
+// relationName is a relation whose references are rows.
+type relationName struct {
+	text    string          // its path as the project spells it, without positions
+	place   []element       // the same
+	columns map[string]bool // that hold references of it
 }
 
 func noNames() *names {
@@ -70,7 +79,16 @@ func sampleNames(ctx context.Context, q Querier, c *collection) *names {
 				select (select _path from %[1]s where _path > s.p order by _path limit 1) from s where s.p is not null)
 				select p, 1 from s where p is not null limit ` + strconv.Itoa(mostPaths)
 			most = mostPaths
-		case texts, numbers, rels:
+		case rels:
+			// Which column of a row refers tells where the relation leads.
+			tells := "''"
+			for i := range t.columns {
+				if col := &t.columns[i]; col.ref && col.name != t.via {
+					tells += ", case when " + quoted(col.name) + " is not null then " + literal(col.name) + " end"
+				}
+			}
+			sql = strings.Replace(sql, "500) p from", "500) || chr(1) || concat_ws(chr(1), "+tells+") p from", 1)
+		case texts, numbers:
 		default:
 			continue
 		}
@@ -109,17 +127,38 @@ func sampleNames(ctx context.Context, q Querier, c *collection) *names {
 	return n
 }
 
+// blocksOf is the path of a blocks field that rows of a block, or of the locales of one, are in; an asterisk when none tells.
+func (n *names) blocksOf(p *part) string {
+	if p.kind == locales {
+		p = p.above
+	}
+	for _, up := range slices.Sorted(maps.Keys(n.blocks)) {
+		for _, b := range n.blocks[up] {
+			if b.tables[p.name] {
+				names := strings.Split(up+b.key, "/")
+				for i := range names {
+					names[i] = n.spell(names[i])
+				}
+				return strings.Join(names, ".")
+			}
+		}
+	}
+	return "*"
+}
+
 // learn takes in one path.
 func (n *names) learn(t *table, path string) {
+	path, columns, _ := strings.Cut(path, "\x01")
 	to, ok := newRoute(path)
 	if !ok {
 		return
 	}
 	n.spelt[to.key] = to.name
-	up := ""
+	up, text, place := "", to.name, []element{{name: to.key}}
 	for in, ok := newRoute(to.within); ok; in, ok = newRoute(in.within) {
 		n.spelt[in.key] = in.name
-		up = in.key + "/" + up
+		up, text = in.key+"/"+up, in.name+"."+text
+		place = append([]element{{name: in.key}}, place...)
 	}
 	switch t.kind {
 	case block:
@@ -130,6 +169,17 @@ func (n *names) learn(t *table, path string) {
 			n.blocks[up] = append(n.blocks[up], blocksName{to.key, map[string]bool{}})
 		}
 		n.blocks[up][i].tables[t.name] = true
+	case rels:
+		i := slices.IndexFunc(n.rels, func(r relationName) bool { return r.text == text })
+		if i < 0 {
+			i = len(n.rels)
+			n.rels = append(n.rels, relationName{text: text, place: place, columns: map[string]bool{}})
+		}
+		for col := range strings.SplitSeq(columns, "\x01") {
+			if col != "" {
+				n.rels[i].columns[col] = true
+			}
+		}
 	case texts, numbers:
 		if one := (listName{to.key, t.kind}); !slices.Contains(n.lists[up], one) {
 			n.lists[up] = append(n.lists[up], one)

@@ -36,8 +36,11 @@ func (c *collection) statements() statements {
 	return s
 }
 
-// isLive is the condition that a root t is published: NULL is not.
-func (c *collection) isLive() string {
+// isLive is the condition that a root t is published, and meant by the rules.
+func (c *collection) isLive() string { return c.published() + c.where }
+
+// published is the condition that a root t is published: NULL is not.
+func (c *collection) published() string {
 	live := ""
 	switch {
 	case c.StatusPerLocale:
@@ -48,7 +51,7 @@ func (c *collection) isLive() string {
 	if c.Trash {
 		live += " and t.deleted_at is null"
 	}
-	return live + c.where
+	return live
 }
 
 // heads are the columns before the fields of every query of a part.
@@ -127,6 +130,13 @@ func (c *collection) selects(p *part) string {
 	query := func(and string) string {
 		return "select s.h0, s.h1, s.h2, s.h3, s.h4, s.h5, s.size::text" + columns + " from (select " + inner + "(" + size + ")::bigint as size from " + from +
 			" where " + where + and + " offset 0) s where $2::bigint > 0"
+	}
+	if p.kind == rels {
+		refers := make([]string, len(p.fields))
+		for i, f := range p.fields {
+			refers[i] = "t." + quoted(f.name) + " is not null"
+		}
+		return query(" and (" + strings.Join(refers, " or ") + ")")
 	}
 	if p.kind == texts || p.kind == numbers {
 		// Their only index begins with the order: naming the usual ones makes it serve.

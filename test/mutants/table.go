@@ -156,7 +156,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a document that shows a row is looked for at the root only", file: "internal/payload/related.go",
-		old: "k.from.collection != c ||", new: "k.from != c.root ||",
+		old: "if f.shown.root != shown {", new: "if f.shown.root != shown || f.part.table != c.root {",
 		run: "TestShowing",
 	},
 	{
@@ -326,7 +326,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a child row deleted alone owes nothing", file: "internal/payload/marks.go",
-		old: "		if s.deleted && !s.named {\n", new: "		if false {\n",
+		old: "		if s.deleted && !s.named && !slices.Contains(sweeps, s.slug) {\n", new: "		if false {\n",
 		run: "TestMarks",
 	},
 	{
@@ -402,5 +402,25 @@ var mutants = []mutant{
 		name: "a held sweep lets go by itself", file: "internal/pipeline/sweep.go",
 		old: "&& !sweep.Force {\n", new: "&& !sweep.Force && sweep.Held == 0 {\n",
 		run: "TestSweepHoldsMassDeletion",
+	},
+	{
+		name: "related: a hint counts as naming a document", file: "internal/payload/shown.go",
+		old: "			m.keys = append(m.keys, document.Key{Collection: one.slug, ID: row, Via: s.via})\n", new: "			m.keys = append(m.keys, document.Key{Collection: one.slug, ID: row, Via: s.via})\n			one.named = true\n",
+		run: "TestMarksOfShown",
+	},
+	{
+		name: "related: a deleted reference owes nothing", file: "internal/payload/shown.go",
+		old: "		s.gone = true\n", new: "		s.gone = false\n",
+		pkg: "./internal/daemon", run: "TestRelatedDocuments",
+	},
+	{
+		name: "related: unpublished text stays", file: "internal/payload/relation.go",
+		old: "o.published(), s.fields)", new: "\"\", s.fields)",
+		pkg: "./internal/daemon", run: "TestRelatedDocumentIsUnpublished",
+	},
+	{
+		name: "related: what dead rows refer to is shown", file: "internal/payload/rows.go",
+		old: "		} else if to := f.route(first.path); to != nil {\n			up, l.key = f.find(doc, at, to.up, first.locale), to.key\n", new: "		} else if to := f.route(first.path); to != nil {\n			up, l.key = doc.root, to.key\n",
+		run: "TestReadRelated",
 	},
 }
