@@ -56,7 +56,7 @@ type Daemon struct {
 	slot    replication.Slot
 	model   *payload.Model
 	owner   *owner // nil while standing by
-	ever    bool   // owned at least once
+	ever    bool   // owned, or stood by for who does, at least once
 	covered coverage
 }
 
@@ -172,7 +172,7 @@ func (d *Daemon) work(ctx context.Context) error {
 		case errors.Is(err, errGone):
 			d.log.Warn("waiting for tables to come back", "reason", err)
 			d.set(lost, err.Error())
-		case !d.owned():
+		case !d.worked():
 			return err // it never worked: a person is watching
 		default:
 			if remedy := replication.Remedy(err); remedy != "" {
@@ -236,6 +236,7 @@ func (d *Daemon) set(p phase, reason string) {
 	if d.phase != p {
 		d.since = time.Now()
 	}
+	d.ever = d.ever || p == standby
 	d.phase, d.reason = p, reason
 }
 
@@ -251,7 +252,9 @@ func (d *Daemon) setOwner(o *owner) {
 	d.ever = d.ever || o != nil
 }
 
-func (d *Daemon) owned() bool {
+// worked says whether this instance has been of use: what ends it now is no mistake in how it was started. One that stands
+// by is there for just such moments.
+func (d *Daemon) worked() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.ever

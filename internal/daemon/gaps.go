@@ -84,6 +84,12 @@ func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMa
 		return nil, nil
 	}
 	reason := strings.Join(reasons, "; ")
-	d.log.Warn("changes may have been missed: everything is compared with the index", "reason", reason)
-	return []pipeline.SweepMark{{Strength: owed.Prove, Reason: reason}}, nil
+	mark := pipeline.SweepMark{Strength: owed.Prove, Reason: reason}
+	if history || state.Fresh || strings.Contains(reason, indexAhead) {
+		// The ledger may have forgotten writes that are on the wire, and so cannot tell when they have arrived: what is
+		// compared before that is not compared for good.
+		mark.Delay = pipeline.Horizon(d.cfg.IndexTimeout)
+	}
+	d.log.Warn("changes may have been missed: everything is compared with the index", "reason", reason, "in", mark.Delay)
+	return []pipeline.SweepMark{mark}, nil
 }

@@ -231,6 +231,11 @@ func (o *owner) writeOwner(ctx context.Context) {
 			return
 		}
 	}
+	// Nor for another instance that has taken over: one that was frozen has not heard of it yet.
+	if err := o.d.store.Save(ctx, owed.Delta{}); err != nil {
+		o.d.log.Debug("owner record not written", "err", err)
+		return
+	}
 	err := o.d.index.SetOwner(ctx, index.Owner{System: o.ready.server.System, Slot: o.d.cfg.Slot, LSN: lsn, At: time.Now()})
 	if err != nil {
 		o.d.log.Debug("owner record not written", "err", err)

@@ -83,6 +83,19 @@ func Launch(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	c, err := blank(install)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(c.settings, o.Settings)
+	if err := c.create(ctx, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("launch postgres %d: %w", install.version, err), c.Close())
+	}
+	return c, nil
+}
+
+// blank is a cluster without any files yet, but for the folder that will hold them.
+func blank(install install) (*Cluster, error) {
 	acc, err := unprivileged()
 	if err != nil {
 		return nil, err
@@ -99,15 +112,12 @@ func Launch(ctx context.Context, o Options) (*Cluster, error) {
 		account:  acc,
 		settings: defaults(),
 	}
-	maps.Copy(c.settings, o.Settings)
 	c.close = sync.OnceValue(c.remove)
-	if err := c.create(ctx, o); err != nil {
-		return nil, errors.Join(fmt.Errorf("launch postgres %d: %w", install.version, err), c.Close())
-	}
 	return c, nil
 }
 
-func (c *Cluster) create(ctx context.Context, o Options) error {
+// settle makes the folder fit for a server, and has it watched.
+func (c *Cluster) settle() error {
 	if err := c.account.give(c.home); err != nil {
 		return err
 	}
@@ -116,7 +126,11 @@ func (c *Cluster) create(ctx context.Context, o Options) error {
 		return err
 	}
 	c.bin = bin
-	if err := c.watch(); err != nil {
+	return c.watch()
+}
+
+func (c *Cluster) create(ctx context.Context, o Options) error {
+	if err := c.settle(); err != nil {
 		return err
 	}
 	locale := o.Locale
@@ -138,6 +152,11 @@ func (c *Cluster) create(ctx context.Context, o Options) error {
 	if err := errors.Join(err, conf.Close()); err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
+	return c.first(ctx)
+}
+
+// first starts the server for the first time, on a port that it keeps.
+func (c *Cluster) first(ctx context.Context) (err error) {
 	for try := 0; ; try++ {
 		if c.Port, err = freePort(ctx); err != nil {
 			return err

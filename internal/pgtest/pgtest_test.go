@@ -250,3 +250,37 @@ func poll(t *testing.T, what string, is func() bool) {
 		<-time.After(20 * time.Millisecond)
 	}
 }
+
+func TestStandbyFollowsAndIsPromoted(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Start(t, pgtest.Options{})
+	db := primary.NewDB(t)
+	standby := primary.Standby(t, pgtest.StandbyOptions{Slot: "standby", Database: db.Name})
+	ctx := t.Context()
+	pool := db.Pool(t)
+	if _, err := pool.Exec(ctx, "CREATE TABLE t AS SELECT 1 AS one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.CatchUp(ctx, primary); err != nil {
+		t.Fatal(err)
+	}
+	if err := primary.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.Promote(ctx); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(ctx, standby.URI(db.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var n, timeline int
+	_, err = conn.Exec(ctx, "INSERT INTO t VALUES (2)")
+	if err == nil {
+		err = conn.QueryRow(ctx, "SELECT count(*), ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int FROM t").Scan(&n, &timeline)
+	}
+	if err != nil || n != 2 || timeline != 2 {
+		t.Errorf("%d rows on timeline %d: %v", n, timeline, err)
+	}
+}

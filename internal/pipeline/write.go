@@ -173,9 +173,11 @@ func (r *Reconciler) collide(w *work, c owed.Conflict) {
 	r.free(1)
 }
 
-// horizon is how long after its intent a write may still arrive: it is sent within one timeout of the intent, given up
+func (r *Reconciler) horizon() time.Duration { return Horizon(r.cfg.WriteTimeout) }
+
+// Horizon is how long after its intent a write may still arrive: it is sent within one timeout of the intent, given up
 // within another, and a provider that has it by then finishes it within a third.
-func (r *Reconciler) horizon() time.Duration { return 3 * r.cfg.WriteTimeout }
+func Horizon(timeout time.Duration) time.Duration { return 3 * timeout }
 
 // applied is the fate of one document's change.
 type applied struct {

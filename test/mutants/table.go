@@ -106,7 +106,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a write is in doubt for no time", file: "internal/pipeline/write.go",
-		old: "return 3 * r.cfg.WriteTimeout", new: "return 0 * r.cfg.WriteTimeout",
+		old: "return 3 * timeout", new: "return 0 * timeout",
 		run: "TestSimulation", flags: simulation,
 	},
 	{
@@ -422,5 +422,30 @@ var mutants = []mutant{
 		name: "related: what dead rows refer to is shown", file: "internal/payload/rows.go",
 		old: "		} else if to := f.route(first.path); to != nil {\n			up, l.key = f.find(doc, at, to.up, first.locale), to.key\n", new: "		} else if to := f.route(first.path); to != nil {\n			up, l.key = doc.root, to.key\n",
 		run: "TestReadRelated",
+	},
+	{
+		name: "failover: what is compared does not wait for writes nobody remembers", file: "internal/daemon/gaps.go",
+		old: "	if history || state.Fresh ||", new: "	if false && (history || state.Fresh) ||",
+		run: "TestFailoverForgetsIntents",
+	},
+	{
+		name: "failover: another timeline passes", file: "internal/daemon/gaps.go",
+		old: " || p.Timeline != ready.server.Timeline)", new: ")",
+		run: "TestFailover$/postgres_17,_slot_copied_true",
+	},
+	{
+		name: "failover: who stands by ends with the primary", file: "internal/daemon/daemon.go",
+		old: "	d.ever = d.ever || p == standby\n", new: "",
+		run: "TestFailover$/postgres_15",
+	},
+	{
+		name: "failover: a checkpoint ahead of the log is believed", file: "internal/daemon/gaps.go",
+		old: "	case p.LSN > ready.server.Flushed:\n", new: "	case p.LSN > ready.server.Flushed && false:\n",
+		run: "TestSourceRestoredAlone",
+	},
+	{
+		name: "instances: one that was frozen writes the owner record", file: "internal/daemon/owner.go",
+		old: "	if err := o.d.store.Save(ctx, owed.Delta{}); err != nil {\n", new: "	if err := ctx.Err(); err != nil {\n",
+		pkg: "./test/e2e", run: "TestFrozenInstance",
 	},
 }
