@@ -132,11 +132,13 @@ func majorOf(bin string) (int, error) {
 
 func debian(version int) string { return "/usr/lib/postgresql/" + strconv.Itoa(version) + "/bin" }
 
-// moduleRoot is the nearest folder above the working directory that has a go.mod, "" when there is none.
+// moduleRoot is the nearest folder above the working directory that has a go.mod, "" when there is none. The modules
+// below test are none of their own: the servers are installed in the one around them.
 func moduleRoot() string {
 	dir, err := os.Getwd()
 	for err == nil && dir != filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		_, err := os.Stat(filepath.Join(dir, "go.mod"))
+		if err == nil && filepath.Base(filepath.Dir(dir)) != "test" {
 			return dir
 		}
 		dir = filepath.Dir(dir)
