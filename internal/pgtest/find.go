@@ -132,13 +132,12 @@ func majorOf(bin string) (int, error) {
 
 func debian(version int) string { return "/usr/lib/postgresql/" + strconv.Itoa(version) + "/bin" }
 
-// moduleRoot is the nearest folder above the working directory that has a go.mod, "" when there is none. The modules
-// below test are none of their own: the servers are installed in the one around them.
+// moduleRoot is the nearest folder above the working directory that has the servers' package, "" when there is none. Not
+// the nearest go.mod: there are modules below test.
 func moduleRoot() string {
 	dir, err := os.Getwd()
 	for err == nil && dir != filepath.Dir(dir) {
-		_, err := os.Stat(filepath.Join(dir, "go.mod"))
-		if err == nil && filepath.Base(filepath.Dir(dir)) != "test" {
+		if _, err := os.Stat(filepath.Join(dir, "test", "postgres", "package.json")); err == nil {
 			return dir
 		}
 		dir = filepath.Dir(dir)

@@ -79,7 +79,7 @@ func newWorld(t testing.TB, cluster *pgtest.Cluster, second bool) *world {
 	}
 	u.Host = w.links[postgres].listen
 	env := []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir(), "GORACE=halt_on_error=1",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + t.TempDir(), "GORACE=halt_on_error=1",
 		"DATABASE_URI=" + u.String(), "CDC_SLOT=" + w.slot, "CDC_COLLECTIONS=" + collections,
 		"OPENAI_BASE_URL=http://" + w.links[embeddings].listen + "/v1", "OPENAI_API_KEY=local",
 		"UPSTASH_VECTOR_REST_URL=http://" + w.links[index].listen, "UPSTASH_VECTOR_REST_TOKEN=local",
