@@ -171,7 +171,8 @@ func tell(t *testing.T, w *world, writers []*writer) {
 			done[what] += n
 		}
 	}
-	t.Logf("done %v, %d lost; index faults %v, embedding faults %v", done, lost, w.server.VectorFaults().Hits(), w.server.EmbeddingFaults().Hits())
+	t.Logf("done %v, %d lost; asked %+v; index faults %v, embedding faults %v",
+		done, lost, w.server.Counts(), w.server.VectorFaults().Hits(), w.server.EmbeddingFaults().Hits())
 	if found := broken.FindString(w.log.String()); found != "" {
 		t.Errorf("cdc broke: %s", found)
 	}

@@ -95,7 +95,9 @@ func Draw(seed uint64, length time.Duration) Plan {
 	between := func(least, most time.Duration) time.Duration {
 		return least + time.Duration(random.Int64N(int64(most-least)+1))
 	}
-	for at := between(0, time.Second); at < length; at += between(50*time.Millisecond, 600*time.Millisecond) {
+	// Where everything fails all the time, hardly anything is done that could go wrong: some plans leave cdc time to work.
+	most := []time.Duration{400 * time.Millisecond, time.Second, 2 * time.Second}[random.IntN(3)]
+	for at := between(0, most); at < length; at += between(50*time.Millisecond, most) {
 		s := Step{At: at, What: bag[random.IntN(len(bag))]}
 		k := steps[s.What]
 		if len(k.on) > 0 {
