@@ -28,6 +28,7 @@ check: $(LINT) ## before every commit: format, vet, lint and the quick tests, un
 	$(LINT) fmt --diff
 	$(GO) vet ./...
 	$(LINT) run
+	cd test/chaos && $(GO) vet ./... && ../../$(LINT) run
 	$(GO) test -short -timeout 5m ./...
 
 .PHONY: test

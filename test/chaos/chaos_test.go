@@ -93,7 +93,7 @@ func chaos(t *testing.T, cluster *pgtest.Cluster, p Plan) {
 }
 
 // patience is how long the index may take to be right, on a machine that runs much else.
-const patience = 40 * time.Second
+const patience = 90 * time.Second
 
 // settle ends all that goes wrong, lets one cdc run, and waits until the index is as it has to be and nothing is owed.
 func (w *world) settle(ctx context.Context, t *testing.T) {
