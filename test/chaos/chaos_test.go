@@ -78,11 +78,14 @@ func chaos(t *testing.T, cluster *pgtest.Cluster, p Plan) {
 			}
 		})
 	}
-	w.drizzle(p.Seed)
 	w.log.began = time.Now()
 	if err := w.startAll(); err != nil {
 		t.Fatal(err)
 	}
+	for since := time.Now(); w.written() == 0 && time.Since(since) < patience; {
+		time.Sleep(20 * time.Millisecond)
+	}
+	w.drizzle(p.Seed)
 	if err := w.direct(ctx, p); err != nil {
 		t.Error(err)
 	}

@@ -15,10 +15,15 @@ type Step struct {
 	On   string        // the instance, or the connection; empty where there is only one thing it can be done to
 	For  time.Duration // until it is undone
 	N    int           // how much: milliseconds of latency, bytes until a cut, which weather
+	Work bool          // it begins only when cdc has written to the index again
 }
 
 func (s Step) String() string {
-	return fmt.Sprintf("%6.2fs %-8s %-8s for %.2fs %d", s.At.Seconds(), s.What, s.On, s.For.Seconds(), s.N)
+	work := ""
+	if s.Work {
+		work = ", once the index was written to"
+	}
+	return fmt.Sprintf("%6.2fs %-8s %-8s for %.2fs %d%s", s.At.Seconds(), s.What, s.On, s.For.Seconds(), s.N, work)
 }
 
 // holds is what nothing else may be done to meanwhile, in one order.
@@ -95,10 +100,10 @@ func Draw(seed uint64, length time.Duration) Plan {
 	between := func(least, most time.Duration) time.Duration {
 		return least + time.Duration(random.Int64N(int64(most-least)+1))
 	}
-	// Where everything fails all the time, hardly anything is done that could go wrong: some plans leave cdc time to work.
+	// Where everything fails all the time, hardly anything is done that could go wrong: most steps leave cdc time to work.
 	most := []time.Duration{400 * time.Millisecond, time.Second, 2 * time.Second}[random.IntN(3)]
 	for at := between(0, most); at < length; at += between(50*time.Millisecond, most) {
-		s := Step{At: at, What: bag[random.IntN(len(bag))]}
+		s := Step{At: at, What: bag[random.IntN(len(bag))], Work: random.IntN(3) > 0}
 		k := steps[s.What]
 		if len(k.on) > 0 {
 			s.On = k.on[random.IntN(len(k.on))]
