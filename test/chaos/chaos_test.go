@@ -59,7 +59,7 @@ func chaos(t *testing.T, cluster *pgtest.Cluster, p Plan) {
 		if t.Failed() {
 			path := filepath.Join("..", "..", ".cache", "chaos", fmt.Sprintf("%d.log", p.Seed))
 			end := w.log.keep(t, path)
-			t.Logf("two instances: %t, the plan:\n%s", p.Second, p)
+			t.Logf("two instances: %t, the first kept in the end: %t, the plan:\n%s", p.Second, p.Keep, p)
 			t.Logf("all that was done and said is in .cache/chaos/%d.log; its end:\n%s", p.Seed, end)
 		}
 	})
@@ -91,18 +91,20 @@ func chaos(t *testing.T, cluster *pgtest.Cluster, p Plan) {
 	}
 	stop()
 	running.Wait()
-	w.settle(ctx, t)
+	w.settle(ctx, t, p.Keep)
 	tell(t, w, writers)
 }
 
 // patience is how long the index may take to be right, on a machine that runs much else.
 const patience = 90 * time.Second
 
-// settle ends all that goes wrong, lets one cdc run, and waits until the index is as it has to be and nothing is owed.
-func (w *world) settle(ctx context.Context, t *testing.T) {
+// settle ends all that goes wrong, lets one cdc run, the one that runs if it is kept, and waits until the index is as it has to be and nothing is owed.
+func (w *world) settle(ctx context.Context, t *testing.T, keep bool) {
 	t.Helper()
-	for _, i := range w.instances {
-		i.kill()
+	for n, i := range w.instances {
+		if n > 0 || !keep {
+			i.kill()
+		}
 	}
 	if err := w.clear(); err != nil {
 		t.Fatal(err)
@@ -113,8 +115,10 @@ func (w *world) settle(ctx context.Context, t *testing.T) {
 	}
 	w.log.printf("=== it is quiet now, %d texts are published", len(want))
 	cdc := w.instances[0]
-	if err := cdc.start(); err != nil {
-		t.Fatal(err)
+	if !keep {
+		if err := cdc.start(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	problems := func() []string {
 		vectors, err := w.server.Vectors(ctx, "")

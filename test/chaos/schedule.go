@@ -42,6 +42,7 @@ type Plan struct {
 	Length time.Duration // of the chaos
 	Second bool          // two instances run
 	Steps  []Step        // in order of time
+	Keep   bool          // the first instance has to get well by itself; otherwise a new one takes over in the end
 }
 
 func (p Plan) String() string {
@@ -124,5 +125,6 @@ func Draw(seed uint64, length time.Duration) Plan {
 		}
 		p.Steps = append(p.Steps, s)
 	}
+	p.Keep = random.IntN(2) == 0
 	return p
 }
