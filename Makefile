@@ -28,11 +28,13 @@ check: $(LINT) ## before every commit: format, vet, lint and the quick tests, un
 	$(LINT) fmt --diff
 	$(GO) vet ./...
 	$(LINT) run
+	cd test/chaos && $(GO) vet ./... && ../../$(LINT) run
 	$(GO) test -short -timeout 5m ./...
 
 .PHONY: test
 test: $(NODE_MODULES) ## everything, installing what it needs; with CI=true nothing skips
 	$(GO) test -count=1 -timeout 30m $(TESTFLAGS) ./...
+	$(GO) test -C test/chaos -count=1 -timeout 10m $(TESTFLAGS) ./...
 
 .PHONY: race
 race: $(NODE_MODULES) ## the packages' tests under the race detector
@@ -54,6 +56,12 @@ demo: $(DEMO_MODULES) ## publish a document and watch it arrive; ONCE=1 ends by 
 bench: $(NODE_MODULES) ## speed and memory, beside pg_recvlogical
 	@$(GO) run ./test/bench
 	@$(GO) test -run '^$$' -bench '^BenchmarkRead$$' ./internal/payload
+
+# A module of its own: the product needs nothing that it needs. CHAOS_SECONDS=n is how long each seed is bad.
+SEEDS ?= $(if $(SEED),1,5)
+.PHONY: chaos
+chaos: $(NODE_MODULES) ## everything fails at random and the index is right in the end: SEEDS=n, SEED=n
+	@SEED=$(SEED) SEEDS=$(SEEDS) CHAOS_SECONDS=$(CHAOS_SECONDS) $(GO) test -C test/chaos -count=1 -timeout 12h -v -run '^TestChaos$$' .
 
 .PHONY: mutants
 mutants: $(NODE_MODULES) ## plant known bugs and see that the tests catch each

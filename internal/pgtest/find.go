@@ -132,11 +132,12 @@ func majorOf(bin string) (int, error) {
 
 func debian(version int) string { return "/usr/lib/postgresql/" + strconv.Itoa(version) + "/bin" }
 
-// moduleRoot is the nearest folder above the working directory that has a go.mod, "" when there is none.
+// moduleRoot is the nearest folder above the working directory that has the servers' package, "" when there is none. Not
+// the nearest go.mod: there are modules below test.
 func moduleRoot() string {
 	dir, err := os.Getwd()
 	for err == nil && dir != filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "test", "postgres", "package.json")); err == nil {
 			return dir
 		}
 		dir = filepath.Dir(dir)
