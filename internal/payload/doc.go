@@ -15,8 +15,11 @@
 // documents, and rows are hung on each other as Payload does it. A hasMany field's row, or a block in a block, is named by a path
 // ("layout.2.columns.0.content"); Payload leaves rows behind at paths that lead nowhere any more, and those are dead.
 //
-// Rules choose what of it is text. Without them names and types do: see whyNot.
+// Rules choose what of it is text. Without them names and types do: see whyNot. They can also show text of the documents
+// that relations lead to: those are read in the same snapshot, and a change of one leads through Reader.Showing to all
+// that show it.
 //
 // Limits: with blocksAsJSON the choice of a select is a string as any other, so that only its field's name can tell it; and a hasMany
-// field that the project has dropped is text as long as its rows are there.
+// field that the project has dropped is text as long as its rows are there, as is one of a block whose place another has
+// taken.
 package payload

@@ -163,7 +163,7 @@ func (r *reading) takeShown(s *shown, v [][]byte) error {
 		one.locales[string(v[1])] = texts
 	}
 	if r.read += travelled; r.read > r.bounds.cfg.MaxDocument && r.bounds.documents == 1 {
-		return r.showsTooMuch(string(r.ids[0]))
+		return r.showsTooMuch(r.ids[0])
 	}
 	return r.bounds.add(travelled)
 }

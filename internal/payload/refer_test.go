@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"payload-cdc/internal/document"
@@ -212,7 +211,7 @@ func TestRelatedErrors(t *testing.T) {
 		"nothing.at.all":             `There are: aside.hero.place, author, layout.about, layout.hero.place, meta_place, seeAlso, topic, topics`,
 		"title.name":                 `title is no relation`,
 		"extra.author.name":          `extra is no relation`,
-		"author.nmae":                `authors has no text field "nmae"; did you mean "name"? There are: email, name, pen_name`,
+		"author.nam":                 `authors has no text field "nam"; did you mean "name"? There are: email, name, pen_name`,
 		"author.bio":                 `bio of authors is no text`,
 		"author.hash":                `it looks like a secret`,
 		"author.salt":                `it looks like a secret`,
@@ -299,5 +298,3 @@ func TestRelatedQueries(t *testing.T) {
 		t.Errorf("after that: %v", err)
 	}
 }
-
-var _ pgx.BatchTracer = (*counting)(nil)

@@ -81,13 +81,13 @@ func sampleNames(ctx context.Context, q Querier, c *collection) *names {
 			most = mostPaths
 		case rels:
 			// Which column of a row refers tells where the relation leads.
-			tells := "''"
+			tells := []string{"''"}
 			for i := range t.columns {
 				if col := &t.columns[i]; col.ref && col.name != t.via {
-					tells += ", case when " + quoted(col.name) + " is not null then " + literal(col.name) + " end"
+					tells = append(tells, "case when "+quoted(col.name)+" is not null then "+literal(col.name)+" end")
 				}
 			}
-			sql = strings.Replace(sql, "500) p from", "500) || chr(1) || concat_ws(chr(1), "+tells+") p from", 1)
+			sql = strings.Replace(sql, "500) p from", "500) || chr(1) || concat_ws(chr(1), "+strings.Join(tells, ", ")+") p from", 1)
 		case texts, numbers:
 		default:
 			continue

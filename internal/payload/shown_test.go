@@ -14,8 +14,16 @@ func TestMarksOfShown(t *testing.T) {
 	cfg.Collections = []string{"posts", "topics"}
 	model := discover(t, pool, cfg)
 	want := []Table{
-		{"public", "authors"}, {"public", "places"}, {"public", "places_locales"}, {"public", "posts"}, {"public", "posts_blocks_hero"}, {"public", "posts_blocks_hero_2"},
-		{"public", "posts_locales"}, {"public", "posts_rels"}, {"public", "topics"}, {"public", "topics_locales"},
+		{"public", "authors"},
+		{"public", "places"},
+		{"public", "places_locales"},
+		{"public", "posts"},
+		{"public", "posts_blocks_hero"},
+		{"public", "posts_blocks_hero_2"},
+		{"public", "posts_locales"},
+		{"public", "posts_rels"},
+		{"public", "topics"},
+		{"public", "topics_locales"},
 	}
 	if diff := cmp.Diff(want, model.Tables()); diff != "" {
 		t.Error(diff)
