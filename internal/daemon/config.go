@@ -136,11 +136,13 @@ func (c Config) chunks() chunk.Config {
 	return chunk.Config{Model: c.EmbedModel, Dimensions: c.EmbedDimensions}
 }
 
-// payload is what to discover: these collections, every one with drafts when there are none.
-func (c Config) payload(collections []string) payload.Config {
+// payload is what to discover: these collections, every one with drafts when there are none. prints are the fingerprints
+// that were saved.
+func (c Config) payload(collections []string, prints map[string]string) payload.Config {
 	rules := make(map[string]payload.Rules, len(c.Settings))
 	for slug, one := range c.Settings {
 		if len(collections) == 0 || slices.Contains(collections, slug) {
+			one.Rules.Proved = prints[slug] != "" && parts(prints[slug])[3] == rulesPrint(one.Rules)
 			rules[slug] = one.Rules
 		}
 	}

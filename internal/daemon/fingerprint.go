@@ -31,12 +31,20 @@ func (d *Daemon) fingerprints(model *payload.Model, published members) map[strin
 		}
 		slices.Sort(tables)
 		parts := []string{where, short(said...), short(tables...)}
-		if rules := fmt.Sprintf("%#v", d.cfg.Settings[c.Slug].Rules); rules != fmt.Sprintf("%#v", payload.Rules{}) {
-			parts = append(parts, short(rules))
+		if rules := rulesPrint(d.cfg.Settings[c.Slug].Rules); rules != "" {
+			parts = append(parts, rules)
 		}
 		prints[c.Slug] = strings.Join(parts, ".")
 	}
 	return prints
+}
+
+// rulesPrint is empty for rules that decide nothing.
+func rulesPrint(r payload.Rules) string {
+	if rules := fmt.Sprintf("%#v", r); rules != fmt.Sprintf("%#v", payload.Rules{}) {
+		return short(rules)
+	}
+	return ""
 }
 
 // rejoined is why a collection is compared with the index whose tables were not in the log all the time.

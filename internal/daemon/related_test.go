@@ -241,6 +241,16 @@ func TestRelatedRuleChanges(t *testing.T) {
 	})
 	w.drained()
 	r.stop()
+	// The last row that told the relation's name goes: what was in force stays so.
+	w.exec(`DELETE FROM posts_rels WHERE path = 'gallery'`)
+	r = w.start()
+	w.eventually(func() string {
+		if says := w.whoSays("a text file"); len(says) > 0 {
+			return fmt.Sprintf("%v still show it", says)
+		}
+		return ""
+	})
+	r.stop()
 	w.cfg.Settings = nil
 	r = w.start()
 	w.eventually(func() string {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"payload-cdc/internal/checkpoint"
 	"payload-cdc/internal/payload"
 	"payload-cdc/internal/replication"
 	"payload-cdc/internal/wal"
@@ -61,7 +62,11 @@ func (d *Daemon) shape(ctx context.Context) (digest string, err error) {
 
 // discover reads what there is to index: every collection with drafts when none is named.
 func (d *Daemon) discover(ctx context.Context, collections []string) (*payload.Model, error) {
-	return payload.Discover(ctx, d.source, d.cfg.payload(collections))
+	var prints map[string]string
+	if d.state != nil { // without it, or without a state, nothing has been in force
+		_, prints, _ = checkpoint.Remembered(ctx, d.state, d.cfg.StateSchema)
+	}
+	return payload.Discover(ctx, d.source, d.cfg.payload(collections, prints))
 }
 
 // changed says whether the publication or the tables are no longer as they were prepared: then everything begins again.

@@ -32,11 +32,11 @@ func (c *compiler) find(p *part, names []string, up string) (target, error) {
 	}
 	// The name of a blocks field, or of a hasMany one, is only in rows.
 	for k := 1; k < len(names); k++ {
-		if b := c.block(names[k]); b != nil && !c.tells(p) {
+		if b := c.block(names[k]); b != nil && (c.rules.Proved || !c.tells(p)) {
 			return c.inside(target{kind: aBlocksField, part: p}, joined(names[:k]...), names[k:], up)
 		}
 	}
-	if !c.tells(p) {
+	if c.rules.Proved || !c.tells(p) {
 		return target{kind: untold, part: p}, nil
 	}
 	known := c.known(p, up)

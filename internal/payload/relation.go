@@ -77,7 +77,7 @@ func (c *compiler) relation(text string) (*relation, error) {
 		return nil, why
 	}
 	// Nobody uses the relation yet, so that nothing tells its name. Then what it could lead to has to have the field.
-	if !c.tellsRelations() {
+	if c.rules.Proved || !c.tellsRelations() {
 		for n := len(names) - 1; n > 0; n-- {
 			if r := c.untold(names[:n]); r != nil {
 				r.text = text

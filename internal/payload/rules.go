@@ -21,4 +21,8 @@ type Rules struct {
 	Metadata []string       // copied into the metadata of every vector, under the path itself; fields without a value are left out
 	Where    map[string]any // only documents whose fields have these values: string, bool, number, or nil for NULL
 	Related  []string       // text of referenced documents: relation.field, "categories.name" or "layout.quoteBlock.mainCategory.name"
+
+	// Proved says that these rules have been in force, with every name in them found. Some names only rows tell: that the
+	// last of those has gone since must not keep anybody from starting.
+	Proved bool `json:"-"`
 }
