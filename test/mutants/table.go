@@ -418,4 +418,9 @@ var mutants = []mutant{
 		old: "	if err := o.d.store.Save(ctx, owed.Delta{}); err != nil {\n", new: "	if err := ctx.Err(); err != nil {\n",
 		pkg: "./test/e2e", run: "TestFrozenInstance",
 	},
+	{
+		name: "state: the log is read on although nothing can be saved", file: "internal/daemon/own.go",
+		old: "	o.end(fmt.Errorf(\"%w: %w\", errUnsaved, err))\n", new: "	_ = errUnsaved\n",
+		run: "TestStateStoreDown/stopped",
+	},
 }
