@@ -423,4 +423,9 @@ var mutants = []mutant{
 		old: "	o.end(fmt.Errorf(\"%w: %w\", errUnsaved, err))\n", new: "	_ = errUnsaved\n",
 		run: "TestStateStoreDown/stopped",
 	},
+	{
+		name: "instances: one that wakes up before a write makes it", file: "internal/pipeline/write.go",
+		old: "		for time.Since(began) > r.cfg.WriteTimeout {\n", new: "		for time.Since(began) > r.cfg.WriteTimeout && false {\n",
+		run: "TestFrozenBeforeAWrite",
+	},
 }
