@@ -18,6 +18,8 @@ type forwarder struct {
 	target string // "" is nobody
 	conns  map[net.Conn]bool
 	wait   sync.WaitGroup
+
+	flow sync.RWMutex // held while everything hangs
 }
 
 // forward forwards to a port of this machine until the test ends.
@@ -95,7 +97,7 @@ func (f *forwarder) join(near net.Conn) {
 	var both sync.WaitGroup
 	for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
 		both.Go(func() {
-			_, _ = io.Copy(way[0], way[1]) // ends with either side
+			_, _ = io.Copy(valve{f, way[0]}, way[1]) // ends with either side
 			way[0].Close()
 			way[1].Close()
 		})
@@ -118,4 +120,22 @@ func (f *forwarder) keep(target string, conns ...net.Conn) bool {
 		f.conns[c] = true
 	}
 	return true
+}
+
+// hang lets nothing through until the returned function is called; connections stay, and new ones hang too.
+func (f *forwarder) hang() (resume func()) {
+	f.flow.Lock()
+	return f.flow.Unlock
+}
+
+// valve writes when the forwarder does not hang.
+type valve struct {
+	f *forwarder
+	w io.Writer
+}
+
+func (v valve) Write(p []byte) (int, error) {
+	v.f.flow.RLock()
+	defer v.f.flow.RUnlock()
+	return v.w.Write(p)
 }

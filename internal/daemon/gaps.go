@@ -85,7 +85,7 @@ func (o *owner) gaps(ctx context.Context, state *owed.State) ([]pipeline.SweepMa
 	}
 	reason := strings.Join(reasons, "; ")
 	mark := pipeline.SweepMark{Strength: owed.Prove, Reason: reason}
-	if history || state.Fresh || strings.Contains(reason, indexAhead) {
+	if history || state.Fresh {
 		// The ledger may have forgotten writes that are on the wire, and so cannot tell when they have arrived: what is
 		// compared before that is not compared for good.
 		mark.Delay = pipeline.Horizon(d.cfg.IndexTimeout)

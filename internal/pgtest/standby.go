@@ -134,7 +134,7 @@ func (c *Cluster) CatchUp(ctx context.Context, primary *Cluster) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the standby to replay %s: %w (%v)", end, ctx.Err(), err)
+			return fmt.Errorf("wait for the standby to replay %s: %w", end, errors.Join(ctx.Err(), err))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

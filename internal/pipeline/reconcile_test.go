@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -322,6 +323,45 @@ func TestFenced(t *testing.T) {
 		}
 		if len(w.vectors) > 0 || len(w.debts) > 0 {
 			t.Errorf("a fenced instance wrote: %v %v", w.vectors, w.debts)
+		}
+	})
+}
+
+// frozen is a ledger of an instance that is frozen right after its first announcement, for long.
+type frozen struct {
+	pipeline.Ledger
+	once   sync.Once
+	freeze func()
+}
+
+func (f *frozen) Intend(ctx context.Context, intents []owed.Intent, horizon time.Duration) ([]owed.Conflict, error) {
+	conflicts, err := f.Ledger.Intend(ctx, intents, horizon)
+	f.once.Do(f.freeze)
+	return conflicts, err
+}
+
+// TestFrozenBeforeAWrite: an instance wakes up between what it has announced and the write of it. By then another one has
+// proven that nothing of it can arrive any more, so the announcement is renewed, and that is refused.
+func TestFrozenBeforeAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1)
+		w.fresh = false
+		me, state := w.claim()
+		ledger := &frozen{Ledger: me, freeze: func() {
+			w.claim()
+			time.Sleep(time.Hour)
+		}}
+		p := pipeline.New(pipeline.Config{Source: me, Chunker: me, Embedder: me, Index: me, Ledger: ledger, Store: me}, state)
+		done := make(chan error, 1)
+		go func() { done <- p.Run(t.Context()) }()
+		time.Sleep(3 * time.Second)
+		edit(w, p, key("1"), version{published: true, text: "one"})
+		if err := <-done; !errors.Is(err, owed.ErrFenced) {
+			t.Errorf("the pipeline ended with %v", err)
+		}
+		time.Sleep(2 * time.Hour) // and what was in hand goes on
+		if len(w.vectors) > 0 {
+			t.Errorf("it wrote after its wake-up: %v", w.vectors)
 		}
 	})
 }

@@ -154,28 +154,6 @@ func TestHiddenCommit(t *testing.T) {
 	cdc.Stop(t)
 }
 
-// Two instances: the second stands by, and takes over when the first is gone.
-func TestStandby(t *testing.T) {
-	t.Parallel()
-	w := e2e.New(t, e2e.Options{})
-	publish := func(title string) {
-		t.Helper()
-		if _, err := w.Payload.Create(t.Context(), "posts", fields{"title": title, "_status": "published"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	first := w.Start(t)
-	first.WaitReady(t)
-	second := w.Start(t)
-	second.WaitReady(t) // standing by is ready
-	publish("With both")
-	w.WaitConverged(t)
-	first.Kill(t)
-	publish("With the second alone")
-	w.WaitConverged(t)
-	second.Stop(t)
-}
-
 // seedOf prints the seed; CDC_E2E_SEED repeats one.
 func seedOf(t *testing.T) uint64 {
 	t.Helper()

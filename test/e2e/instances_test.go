@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,10 +26,8 @@ func state(t *testing.T, p *e2e.Process, wanted ...string) {
 		if err != nil {
 			return []string{err.Error()}
 		}
-		for _, one := range wanted {
-			if s.State == one {
-				return nil
-			}
+		if slices.Contains(wanted, s.State) {
+			return nil
 		}
 		return []string{"it is " + s.State}
 	})
