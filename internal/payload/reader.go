@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,23 +22,18 @@ import (
 // document is beyond the bounds, or a batch of several is: then the smaller parts may do.
 type Reader struct {
 	pool  *pgxpool.Pool
-	model atomic.Pointer[Model]
+	model *Model
 	cfg   Config
 }
 
 // NewReader reads through pool what model says. Only the bounds of cfg are used.
 func NewReader(pool *pgxpool.Pool, model *Model, cfg Config) *Reader {
-	r := &Reader{pool: pool, cfg: cfg.withDefaults()}
-	r.model.Store(model)
-	return r
+	return &Reader{pool: pool, model: model, cfg: cfg.withDefaults()}
 }
-
-// SetModel makes later calls use a newer model.
-func (r *Reader) SetModel(m *Model) { r.model.Store(m) }
 
 // Collections lists the slugs that are indexed, in order.
 func (r *Reader) Collections() []string {
-	m := r.model.Load()
+	m := r.model
 	out := make([]string, len(m.collections))
 	for i, c := range m.collections {
 		out[i] = c.Slug
@@ -158,7 +152,7 @@ func (m *Model) batches(keys []document.Key) []*batch {
 // Read returns the documents that keys name, in order, all from one snapshot, and that snapshot. One that is missing,
 // unpublished, trashed or not of an indexed collection has no entries.
 func (r *Reader) Read(ctx context.Context, keys []document.Key) ([]document.Document, wal.Snapshot, error) {
-	m := r.model.Load()
+	m := r.model
 	out := make([]document.Document, len(keys))
 	for i, k := range keys {
 		out[i].Key = k
@@ -212,7 +206,7 @@ func (r *Reader) Read(ctx context.Context, keys []document.Key) ([]document.Docu
 // Resolve returns the document that each hint's row belongs to, in order; the zero Key where there is no such row, or no
 // such table any more. All levels are climbed in one query for each table.
 func (r *Reader) Resolve(ctx context.Context, hints []document.Key) ([]document.Key, wal.Snapshot, error) {
-	m := r.model.Load()
+	m := r.model
 	out := make([]document.Key, len(hints))
 	type place struct{ collection, via string }
 	rows, at := map[place][]string{}, map[document.Key][]int{}
@@ -250,7 +244,7 @@ func (r *Reader) Resolve(ctx context.Context, hints []document.Key) ([]document.
 // Published pages through the published documents of a collection, in the order of the id column. An empty cursor
 // begins, an empty next ends; a cursor of another id type begins again.
 func (r *Reader) Published(ctx context.Context, slug, cursor string, n int) (keys []document.Key, next string, snapshot wal.Snapshot, err error) {
-	m := r.model.Load()
+	m := r.model
 	c := m.bySlug[slug]
 	if c == nil || n <= 0 {
 		return nil, "", wal.Snapshot{}, fmt.Errorf("page through %s: %w", slug, ErrUnknownCollection)
@@ -275,7 +269,7 @@ func (r *Reader) Published(ctx context.Context, slug, cursor string, n int) (key
 
 // Live says of each key whether its document is published, in order.
 func (r *Reader) Live(ctx context.Context, keys []document.Key) ([]bool, error) {
-	m := r.model.Load()
+	m := r.model
 	out := make([]bool, len(keys))
 	var queries []query
 	for _, b := range m.batches(keys) {
@@ -298,7 +292,7 @@ func (r *Reader) Live(ctx context.Context, keys []document.Key) ([]bool, error) 
 // Estimate returns how many documents of a collection are published: exactly, or as the planner believes when the
 // table has more than a million rows.
 func (r *Reader) Estimate(ctx context.Context, slug string) (n int, err error) {
-	m := r.model.Load()
+	m := r.model
 	c := m.bySlug[slug]
 	if c == nil {
 		return 0, fmt.Errorf("estimate %s: %w", slug, ErrUnknownCollection)

@@ -264,7 +264,7 @@ func TestStatus(t *testing.T) {
 	if diff := cmp.Diff([]string{"1"}, pages(t, r, "posts", 1)); diff != "" {
 		t.Error(diff)
 	}
-	r.model.Load().collections[0].root.rows = 5e6 // too many to count
+	r.model.collections[0].root.rows = 5e6 // too many to count
 	if n, err := r.Estimate(t.Context(), "posts"); err != nil || n == 0 {
 		t.Errorf("the planner believes in %d (%v)", n, err)
 	}

@@ -15,7 +15,7 @@ import (
 // empty cursor begins, an empty next ends; a cursor of another id type begins again. Only relations of Rules.Related
 // count. A row of _rels that Payload left behind does too, which costs one look at its document.
 func (r *Reader) Showing(ctx context.Context, hint document.Key, cursor string, n int) (keys []document.Key, next string, snapshot wal.Snapshot, err error) {
-	m := r.model.Load()
+	m := r.model
 	var queries []query
 	if c, shown := m.bySlug[hint.Collection], m.byName[strings.TrimPrefix(hint.Via, "*")]; c != nil && shown != nil && n > 0 {
 		args := []any{hint.ID, n}

@@ -16,5 +16,5 @@
 //
 // Rooms: read (Dirty.Mark and the source's snapshot), reconcile (Reconciler), confirm (Saver). The one invariant:
 // every change committed since the slot exists is in the log after the saved checkpoint, or owed in the store, or in
-// the index. Limits: owed documents are kept in memory.
+// the index. Debts that do not fit into memory stay in the store.
 package pipeline

@@ -46,9 +46,6 @@ type Lacking struct {
 	Drop    string  // and with which it drops what is too much
 }
 
-// Any says whether there is anything.
-func (l Lacking) Any() bool { return len(l.Missing)+len(l.Surplus) > 0 }
-
 // Changed says whether anything was done.
 func (c PublicationChange) Changed() bool { return c.Created || len(c.Added)+len(c.Removed) > 0 }
 
