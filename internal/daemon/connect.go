@@ -88,3 +88,18 @@ func class(err error) string {
 	}
 	return failure.Of(err).Class.String()
 }
+
+// attach opens what the commands beside run need: the database and the state.
+func attach(ctx context.Context, cfg Config) (*Daemon, error) {
+	cfg = cfg.withDefaults()
+	d := &Daemon{cfg: cfg, log: cfg.Logger}
+	var err error
+	if d.source, err = connect(ctx, cfg.DatabaseURI, "payload_cdc_setup", "DATABASE_URI"); err != nil {
+		return nil, err
+	}
+	if d.state, err = d.stateOf(ctx); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}

@@ -42,24 +42,9 @@ func Repair(ctx context.Context, cfg Config, collection string, force bool) (str
 	return "asked cdc run to compare " + what + " with the index and make it right: cdc status shows how far it is", nil
 }
 
-// stateAlone opens what a command needs that looks at the state only.
-func stateAlone(ctx context.Context, cfg Config) (*Daemon, error) {
-	cfg = cfg.withDefaults()
-	d := &Daemon{cfg: cfg, log: cfg.Logger}
-	var err error
-	if d.source, err = connect(ctx, cfg.DatabaseURI, "payload_cdc_setup", "DATABASE_URI"); err != nil {
-		return nil, err
-	}
-	if d.state, err = d.stateOf(ctx); err != nil {
-		d.close()
-		return nil, err
-	}
-	return d, nil
-}
-
 // Parked lists the documents that are set aside, the oldest first. None when cdc has not run here yet.
 func Parked(ctx context.Context, cfg Config) ([]owed.Parked, error) {
-	d, err := stateAlone(ctx, cfg)
+	d, err := attach(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +66,7 @@ func (d *Daemon) parked(ctx context.Context) ([]owed.Parked, error) {
 // RetryParked asks whoever owns the state to try parked documents again: one, or each of a collection, or all when both
 // are empty. It returns those that it asked for; none is an error.
 func RetryParked(ctx context.Context, cfg Config, collection, id string) ([]owed.Parked, error) {
-	d, err := stateAlone(ctx, cfg)
+	d, err := attach(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -15,16 +15,10 @@ import (
 	"payload-cdc/internal/replication"
 )
 
-// inspect opens what the commands beside run need: the database and its model.
+// inspect is attach, and what there is to index.
 func inspect(ctx context.Context, cfg Config) (*Daemon, *payload.Model, error) {
-	cfg = cfg.withDefaults()
-	d := &Daemon{cfg: cfg, log: cfg.Logger}
-	var err error
-	if d.source, err = connect(ctx, cfg.DatabaseURI, "payload_cdc_setup", "DATABASE_URI"); err != nil {
-		return nil, nil, err
-	}
-	if d.state, err = d.stateOf(ctx); err != nil {
-		d.close()
+	d, err := attach(ctx, cfg)
+	if err != nil {
 		return nil, nil, err
 	}
 	model, _, _, err := d.known(ctx)
@@ -137,16 +131,12 @@ func (t TornDown) String() string {
 
 // Teardown drops slot and publication, and with state the state schema. force ends a cdc that is still running.
 func Teardown(ctx context.Context, cfg Config, state, force bool) (TornDown, error) {
-	cfg = cfg.withDefaults()
-	d := &Daemon{cfg: cfg, log: cfg.Logger}
+	d, err := attach(ctx, cfg)
+	if err != nil {
+		return TornDown{}, err
+	}
 	defer d.close()
-	var err error
-	if d.source, err = connect(ctx, cfg.DatabaseURI, "payload_cdc_setup", "DATABASE_URI"); err != nil {
-		return TornDown{}, err
-	}
-	if d.state, err = d.stateOf(ctx); err != nil {
-		return TornDown{}, err
-	}
+	cfg = d.cfg
 	released, err := replication.Teardown{Slot: cfg.Slot, Publication: cfg.Publication, Force: force}.Run(ctx, d.source)
 	done := TornDown{Slot: released.Slot, ReleasedBytes: released.Bytes, Publication: released.Publication}
 	if errors.Is(err, replication.ErrActive) {
