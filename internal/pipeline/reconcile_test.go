@@ -244,22 +244,28 @@ func TestCollisionParksUntilFreed(t *testing.T) {
 	})
 }
 
+// halfVanish indexes sixty documents and lets thirty of them vanish without a trace in what was read of the log.
+func halfVanish(t *testing.T, w *world, p *pipeline.Pipeline) (gone []document.Key) {
+	t.Helper()
+	for n := range 60 {
+		edit(w, p, key(fmt.Sprint(n)), version{published: true, text: "one"})
+	}
+	settle(t, p)
+	changes := map[document.Key]version{}
+	for n := range 30 {
+		changes[key(fmt.Sprint(n))] = version{}
+	}
+	w.commit(changes, 0, false)
+	return slices.Collect(maps.Keys(changes))
+}
+
 // TestSweepHoldsMassDeletion: when a large part of a collection seems gone, its removal waits for a person; live marks
 // are never held.
 func TestSweepHoldsMassDeletion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
 		p := run(t, w, nil)
-		for n := range 60 {
-			edit(w, p, key(fmt.Sprint(n)), version{published: true, text: "one"})
-		}
-		settle(t, p)
-		// Thirty vanish without a trace in the log.
-		changes := map[document.Key]version{}
-		for n := range 30 {
-			changes[key(fmt.Sprint(n))] = version{}
-		}
-		w.commit(changes, 0, false)
+		halfVanish(t, w, p)
 		p.Dirty.Sweep(pipeline.SweepMark{Collection: "a", Reason: "test"})
 		settle(t, p)
 		sweeps := p.Stats().Sweeps
@@ -284,21 +290,13 @@ func TestSweepHeldByMistake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
 		p := run(t, w, nil)
-		for n := range 60 {
-			edit(w, p, key(fmt.Sprint(n)), version{published: true, text: "one"})
-		}
-		settle(t, p)
-		changes := map[document.Key]version{}
-		for n := range 30 {
-			changes[key(fmt.Sprint(n))] = version{}
-		}
-		w.commit(changes, 0, false)
+		gone := halfVanish(t, w, p)
 		p.Dirty.Sweep(pipeline.SweepMark{Collection: "a", Reason: "test"})
 		time.Sleep(5 * time.Second)
 		if s := p.Stats().Sweeps; len(s) != 1 || s[0].Held != 30 {
 			t.Fatalf("sweeps %+v, want thirty held back", s)
 		}
-		p.Dirty.Mark(pipeline.Marks{Keys: slices.Collect(maps.Keys(changes))}) // the reader has come so far
+		p.Dirty.Mark(pipeline.Marks{Keys: gone}) // the reader has come so far
 		time.Sleep(time.Minute)
 		if s := p.Stats(); len(w.vectors) != 30 || len(s.Sweeps) != 0 || s.Owed != 0 {
 			t.Errorf("%d vectors, %d owed, sweeps %+v; want nothing held", len(w.vectors), s.Owed, s.Sweeps)
